@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What tools/engine and tools/base-image share: words for people, and packages from the machine's own Debian mirror.
+#
+# apt is run on lists and pins of our own, kept in .engine/apt, so that the machine's configuration stays as it is
+# and a third party's source that is away does no harm.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+state=$root/.engine
+PATH=$PATH:/usr/sbin:/sbin
+export DEBIAN_FRONTEND=noninteractive
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+make_state() {
+  mkdir -p "$state"
+  echo '*' >"$state/.gitignore"
+}
+
+# run WORDS COMMAND...: says WORDS, runs the command, shows the end of its output where it fails
+run() {
+  local words=$1 out began=$SECONDS
+  shift
+  make_state
+  out=$(mktemp "$state/output.XXXXXX")
+  say "$words ..."
+  if ! "$@" >"$out" 2>&1; then
+    tail -n 20 "$out" >&2
+    rm -f "$out"
+    die "$words: failed"
+  fi
+  rm -f "$out"
+  (($((SECONDS - began)) < 3)) || say "$words: $((SECONDS - began)) s"
+}
+
+codename() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
+
+# debian_sources SUITE: what the machine gets from Debian, as one-line entries for SUITE
+debian_sources() {
+  local uri release component origin have keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  have=$(codename)
+  # shellcheck disable=SC2016 # the $(...) are apt's
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
+    while read -r uri release component origin; do
+      [[ $release =~ ^("$have"|oldstable|stable)(|-updates|-security)$ && $component == main ]] || continue
+      [[ $origin == Debian || ($origin != [A-Z]* && $uri == *debian*) ]] || continue
+      if [[ $uri == mirror+file:* ]]; then # a list of mirrors: an image has no such file, its first mirror will do
+        read -r uri _ <"${uri#mirror+file:}"
+      fi
+      echo "deb $([ ! -e "$keys" ] || echo "[signed-by=$keys] ")$uri $1${BASH_REMATCH[2]} main"
+    done | sort -u
+}
+
+# install_packages NAME...: from this Debian; on Debian 12 the Docker packages, and nothing else by choice, from Debian 13
+install_packages() {
+  local apt=$state/apt options
+  [ "$(id -u)" = 0 ] || die "installing $* needs root: run \`sudo $0\`, or install them yourself and run this again"
+  case $(codename) in
+    bookworm | trixie) ;;
+    *) die "installing $* by itself works on Debian 12 and 13 only: install them yourself and run this again" ;;
+  esac
+  make_state
+  mkdir -p "$apt/lists/partial" "$apt/none"
+  debian_sources "$(codename)" >"$apt/sources.list"
+  : >"$apt/preferences"
+  if [ "$(codename)" = bookworm ]; then
+    debian_sources trixie >>"$apt/sources.list"
+    cat >"$apt/preferences" <<-PINS
+	Package: *
+	Pin: release n=trixie*
+	Pin-Priority: 1
+
+	Package: docker.io docker-cli docker-compose docker-buildx
+	Pin: release n=trixie*
+	Pin-Priority: 990
+	PINS
+  fi
+  [ -s "$apt/sources.list" ] || die "no Debian source is configured for apt: add one to /etc/apt/sources.list.d"
+  options=(-q -y -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/none"
+    -o "Dir::Etc::preferences=$apt/preferences" -o "Dir::Etc::preferencesparts=$apt/none"
+    -o "Dir::State::lists=$apt/lists" -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=120)
+  run "reading the package lists" apt-get "${options[@]}" update
+  run "installing $*" apt-get "${options[@]}" install --no-install-recommends "$@"
+}
