@@ -1,0 +1,176 @@
+"""The command line: parse, call one command, turn errors into words."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+
+from remora import __version__
+from remora.errors import RemoraError
+
+DONE, FIXABLE, USAGE, BUG, TO_DO, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def main() -> None:
+    """The command `remora`."""
+    try:
+        code = remora.main(standalone_mode=False, prog_name="remora")
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("\ninterrupted; what was done is consistent, the same command goes on from there", file=sys.stderr)
+        code = INTERRUPTED
+    except RemoraError as error:
+        print(f"remora: {error}", file=sys.stderr)
+        code = FIXABLE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except Exception:
+        traceback.print_exc()
+        print(f"remora {__version__}: this is a bug of remora's, not of yours; please report it with the lines above", file=sys.stderr)
+        code = BUG
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def call(command: str, **arguments: Any) -> int:
+    """Run the command module of that name: only the one that is asked for is loaded."""
+    found: int = import_module(f"remora.commands.{command}").run(**arguments)
+    return found
+
+
+Options = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def options(*several: Options) -> Options:
+    """Several options as one decorator."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(several):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+class Asking:
+    """Option values become what the commands take: where things are, and how to print."""
+
+    @staticmethod
+    def of(values: dict[str, Any]) -> dict[str, Any]:
+        from remora.engines.compose import Compose
+        from remora.output import Output
+        from remora.session import Asked
+
+        compose = Compose(
+            values.pop("file"), values.pop("project_name"), values.pop("profile"), values.pop("env_file"), values.pop("project_directory")
+        )
+        asked = Asked(compose, values.pop("ops"), values.pop("environment"), values.pop("host"), values.pop("take_over", False))
+        return {"asked": asked, "out": Output(values.pop("quiet"), not values.pop("no_color")), **values}
+
+
+def command(name: str, *more: Options, help: str) -> None:
+    """Add the verb `name`, with the options that every verb on a stack has."""
+
+    @remora.command(name, help=help, short_help=help.split("\n")[0])
+    @options(*WHERE, *more)
+    def run(**values: Any) -> int:
+        return call(name, **Asking.of(values))
+
+
+WHERE: tuple[Options, ...] = (
+    click.option("-f", "--file", multiple=True, metavar="FILE", help="Compose file; may be given several times."),
+    click.option("-p", "--project-name", metavar="NAME", help="Compose project name."),
+    click.option("--profile", multiple=True, metavar="NAME", help="Compose profile; may be given several times."),
+    click.option("--env-file", multiple=True, metavar="FILE", help="Env file for Compose; may be given several times."),
+    click.option("--project-directory", metavar="DIR", help="Compose project directory."),
+    click.option("--ops", metavar="FILE", help="Ops file [default: remora.yaml beside the compose file]."),
+    click.option(
+        "-e", "--environment", metavar="NAME", envvar="REMORA_ENVIRONMENT", help="Environment of the ops file [REMORA_ENVIRONMENT]."
+    ),
+    click.option("-H", "--host", metavar="URL", help="Engine: unix://, tcp:// (TLS by DOCKER_TLS_VERIFY) or ssh://."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks."),
+    click.option("--no-color", is_flag=True, help="No colour [NO_COLOR]."),
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+SERVICES = click.argument("services", nargs=-1)
+TAKE_OVER = click.option("--take-over", is_flag=True, help="Take the stack's sidekicks over from another ops file.")
+VOLUMES = click.option("-v", "--volumes", is_flag=True, help="Remove volumes, too: the sidekicks' own, and with `down` those of the stack.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", prog_name="remora")
+def remora() -> None:
+    """Attach sidekicks (log shippers, exporters, anything) to the containers of a Compose stack, from outside.
+
+    The developers' compose.yaml stays as it is; the ops file remora.yaml says what is attached, and where.
+    """
+
+
+BUILD = click.option("--build", is_flag=True, help="Build the app's images first.")
+EXIT_CODE = click.option("--exit-code", is_flag=True, help="Exit with 4 when there is something to do.")
+ONCE = click.option("--once", is_flag=True, help="Look once, do what is to be done, and end.")
+RESYNC = click.option("--resync", default="30s", metavar="TIME", help="Look again after this time without news.", show_default=True)
+TARGET = click.option("--to", type=click.Choice(["compose"]), default="compose", show_default=True, help="Target.")
+FILE = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+SAVE = click.option("--save", metavar="FILE", help="Keep the facts of A in FILE, to compare with on another machine.")
+FOLLOW = click.option("--follow", is_flag=True, help="Go on as more comes.")
+TAIL = click.option("-n", "--tail", type=int, metavar="N", help="Only the last N lines of each container.")
+SIDES = (click.argument("a"), click.argument("b", required=False))
+PARITY = """Show every difference of the app containers between two environments.
+
+A and B are environments, or files that --save wrote. Exit code 1 says that a difference is not declared.
+"""
+
+command("init", help="Write a commented starter remora.yaml for the compose file at hand.")
+command("plan", JSON, TAKE_OVER, SERVICES, EXIT_CODE, help="Show what `up` would do, and why.")
+command("up", JSON, TAKE_OVER, SERVICES, BUILD, help="Compose up, then attach the sidekicks.")
+command("down", VOLUMES, TAKE_OVER, help="Detach the sidekicks, then Compose down.")
+command("attach", JSON, TAKE_OVER, help="Attach sidekicks to what runs already, whoever started it.")
+command("detach", JSON, VOLUMES, TAKE_OVER, click.argument("sidekicks", nargs=-1), help="Detach the sidekicks; the app stays as it is.")
+command("watch", TAKE_OVER, ONCE, RESYNC, help="Keep it true: follow every start, restart, scale and end.")
+command("status", JSON, help="Show app containers and their sidekicks.")
+command("render", TARGET, FILE, help="Print the sidekicks as a Compose overlay that only adds services.")
+command("parity", JSON, *SIDES, SAVE, help=PARITY)
+command("logs", click.argument("sidekick"), FOLLOW, TAIL, help="Show what a sidekick itself says.")
+
+
+@remora.command()
+@click.argument("name", required=False)
+def kinds(name: str | None) -> int:
+    """List the kinds of sidekick, or show the settings of one."""
+    return call("kinds", name=name)
+
+
+@remora.command()
+def schema() -> int:
+    """Print the JSON Schema of remora.yaml."""
+    return call("schema")
+
+
+@remora.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the completion script of a shell: `source <(remora completion bash)`."""
+    return call("completion", shell=shell, cli=remora)
+
+
+@remora.command()
+@click.argument("action", type=click.Choice(["build", "list", "save", "load"]))
+@click.argument("file", required=False)
+@click.option("-H", "--host", metavar="URL", help="Engine.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def images(action: str, file: str | None, host: str | None, quiet: bool) -> int:
+    """Build or list the sidekick images; save them to FILE and load them on hosts without network."""
+    from remora.output import Output
+
+    return call("images", action=action, file=file, host=host, out=Output(quiet))

@@ -1,0 +1,1 @@
+"""One module per verb: parsed arguments in, exit code out."""

@@ -1,0 +1,124 @@
+"""`remora parity A B`: every difference of the app containers between two environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from remora.cli import DONE, FIXABLE
+from remora.core import parity, project
+from remora.core.parity import Difference, Image, Side
+from remora.core.world import Container, World
+from remora.errors import RemoraError
+from remora.output import Output
+from remora.session import Asked, Session, open_session
+
+
+@dataclass(frozen=True)
+class Half:
+    """One side of the comparison, and what it declares."""
+
+    side: Side
+    allowed: Mapping[str, Mapping[str, str]]
+
+
+def run(asked: Asked, out: Output, a: str, b: str | None, as_json: bool, save: str | None) -> int:
+    left = half(asked, a)
+    if save:
+        keep(left, Path(save))
+        out.say(f"kept the facts of {a} in {save}")
+    if b is None:
+        if save:
+            return DONE
+        raise RemoraError("parity: name two environments to compare, or one and --save FILE")
+    right = half(asked, b)
+    rows = parity.compare(left.side, right.side, merged(left.allowed, right.allowed))
+    undeclared = [row for row in rows if not row.declared]
+    if as_json:
+        out.json({"a": about(left.side), "b": about(right.side), "differences": [row.to_json() for row in rows], "parity": not undeclared})
+    else:
+        show(left.side, right.side, rows, out)
+    return FIXABLE if undeclared else DONE
+
+
+def half(asked: Asked, name: str) -> Half:
+    """The side called `name`: an environment, or a file that --save wrote."""
+    if name.endswith(".json"):
+        return load(Path(name))
+    session = open_session(replace(asked, environment=name))
+    found = project.read(session.overridden.config())
+    world = session.observe()
+    running = world.apps if attributed(session, world) else ()
+    refs = sorted({service.image for service in found.services.values()} | {c.image_id for c in running})
+    with ThreadPoolExecutor(8) as pool:
+        images = dict(zip(refs, pool.map(lambda ref: Image(*session.engine.image(ref)), refs), strict=True))
+    actual = parity.from_containers(found, by_service(running, images))
+    lines = {service: session.ops.line("environments", name, "services", service) for service in session.differences}
+    source = f"{len(running)} running containers of {session.stack}" if running else "the files"
+    side = Side(name, parity.from_files(found, images), actual, source)
+    return Half(side, parity.allowed(session.differences, lines))
+
+
+def attributed(session: Session, world: World) -> bool:
+    """Whether the running containers are those of this environment: sidekicks say which they were attached for.
+
+    Where nothing is attached, they are taken for an environment that attaches nothing.
+    """
+    said = {c.labels.get("remora.environment") for c in world.sidekicks(session.stack)}
+    return session.environment in said if said else not session.ops.environments[session.environment].attach
+
+
+def by_service(running: Sequence[Container], images: Mapping[str, Image]) -> dict[str, list[tuple[Mapping[str, Any], Image]]]:
+    found: dict[str, list[tuple[Mapping[str, Any], Image]]] = {}
+    for container in running:
+        name = container.labels.get("com.docker.compose.service", container.name)
+        found.setdefault(name, []).append((container.config, images[container.image_id]))
+    return found
+
+
+def merged(a: Mapping[str, Mapping[str, str]], b: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {service: {**a.get(service, {}), **b.get(service, {})} for service in {*a, *b}}
+
+
+def about(side: Side) -> dict[str, str]:
+    return {"environment": side.environment, "from": side.source}
+
+
+def show(a: Side, b: Side, rows: Sequence[Difference], out: Output) -> None:
+    out.title(f"{a.environment} ({a.source}) and {b.environment} ({b.source})")
+    if rows:
+        heads = ["service", "fact", a.environment, b.environment, "declared", "where or why"]
+        out.table(heads, [[r.service, r.fact, r.a, r.b, "yes" if r.declared else "NO", r.why] for r in rows])
+    wrong = sum(not row.declared for row in rows)
+    unknown = sum(value == parity.UNKNOWN for side in (a, b) for service in side.expected for value in side.of(service).values())
+    if unknown:
+        out.line(f"{unknown} facts are unknown, as their images are not on this engine: build or pull them to prove the rest")
+    services = len(set(a.expected) | set(b.expected))
+    verdict = f"! {wrong} undeclared" if wrong else f"the app containers of {services} services are the same, but for {len(rows)} declared"
+    out.line(f"{verdict} difference{'' if (wrong or len(rows)) == 1 else 's'}")
+
+
+def keep(found: Half, path: Path) -> None:
+    """Write the facts, without the value of any env that may be a secret."""
+    facts = asdict(found.side)
+    for side in ("expected", "actual"):
+        facts[side] = {s: {k: parity.masked(k, v) for k, v in each.items()} for s, each in facts[side].items()}
+    try:
+        path.write_text(json.dumps({**facts, "allowed": found.allowed}, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def load(path: Path) -> Half:
+    try:
+        facts = json.loads(path.read_text())
+        side = Side(facts["environment"], facts["expected"], facts["actual"], f"{facts['source']}, kept in {path}")
+        return Half(side, facts["allowed"])
+    except FileNotFoundError:
+        raise RemoraError(f"{path}: no such file; `remora parity ENVIRONMENT --save {path}` writes it") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RemoraError(f"{path}: not a file of parity facts ({type(error).__name__})") from None

@@ -1,0 +1,38 @@
+"""`remora render`: the same sidekicks as plain Compose, for those who want to go on without remora."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from remora.cli import DONE
+from remora.core.overlay import overlay, write
+from remora.errors import RemoraError
+from remora.output import Output
+from remora.session import Asked, open_session
+
+
+def run(asked: Asked, out: Output, to: str, output: str | None) -> int:
+    session = open_session(asked)
+    world = replace(session.observe(), containers=())
+    woven = session.weave(world, session.coming(world))
+    found = overlay(session.project, woven.specs, {app.name: app.service for app in woven.apps})
+    text = write(found, session.stack, session.environment, Path(output or "overlay.yaml").name)
+    if output:
+        save(Path(output), text)
+    else:
+        print(text, end="")
+    for line in (*found.missing, *woven.faults):
+        out.say(f"! not expressed: {line}")
+    return DONE
+
+
+def save(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RemoraError(f"-o {path}: cannot be written: {error.strerror}") from None

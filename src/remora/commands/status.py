@@ -1,0 +1,128 @@
+"""`remora status`: app containers × sidekicks, as they are now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from remora.cli import DONE
+from remora.core.destination import parse
+from remora.core.plan import Action, Attach
+from remora.core.units import sized
+from remora.core.world import Container
+from remora.output import Output
+from remora.session import Asked, Session, open_session
+from remora.sidekicks.logs import PORTS
+
+
+def run(asked: Asked, out: Output, as_json: bool) -> int:
+    session = open_session(asked)
+    world = session.observe()
+    woven = session.weave(world)
+    pending = session.plan(woven, world)
+    mine = world.sidekicks(session.stack)
+    with ThreadPoolExecutor(16) as pool:
+        memory = dict(zip([c.id for c in mine], pool.map(session.engine.memory, [c.id for c in mine]), strict=True))
+    names = {c.id: c.name for c in world.apps}
+    rows = [row(c, names, memory.get(c.id)) for c in mine] + [
+        missing(a) for a in pending if isinstance(a, Attach) and a.spec.name not in {c.name for c in mine}
+    ]
+    apps = [
+        {"container": app.name, "service": app.service, "state": next(c.state for c in world.apps if c.id == app.id)} for app in woven.apps
+    ]
+    found = {
+        "stack": session.stack,
+        "environment": session.environment,
+        "apps": apps,
+        "sidekicks": sorted(rows, key=lambda each: (each["beside"], each["sidekick"], each["name"])),
+        "pending": [str(action) for action in pending],
+        "faults": [*woven.faults, *shipping(session, mine)],
+    }
+    out.json(found) if as_json else show(found, pending, out)
+    return DONE
+
+
+def row(container: Container, names: dict[str, str], memory: int | None) -> dict[str, Any]:
+    parent = container.labels.get("remora.parent", "")
+    return {
+        "name": container.name,
+        "sidekick": container.labels["remora.sidekick"],
+        "beside": names.get(parent, "(gone)") if parent else "",
+        "state": container.state,
+        "since": (container.started_at if container.running else container.finished_at)[:19],
+        "restarts": container.restarts,
+        "memory": memory,
+        "memory_cap": container.memory,
+        "remark": remark(container),
+    }
+
+
+def remark(container: Container) -> str:
+    if container.running:
+        return "was killed for memory once" if container.oom_killed else ""
+    return container.error or ("out of memory" if container.oom_killed else f"exit code {container.exit_code}")
+
+
+def missing(action: Attach) -> dict[str, Any]:
+    spec = action.spec
+    empty = {"since": "", "restarts": 0, "memory": None, "memory_cap": spec.caps.memory}
+    return {"name": spec.name, "sidekick": spec.sidekick, "beside": spec.host, "state": "missing", "remark": "not attached yet", **empty}
+
+
+def shipping(session: Session, mine: Sequence[Container]) -> list[str]:
+    """What the log readers say of their destinations and containers."""
+    found = []
+    for container in mine:
+        if container.labels.get("remora.kind") == "logs" and not container.labels.get("remora.role", "").startswith("sender"):
+            found += reader(session, container)
+    return sorted(set(found))
+
+
+def reader(session: Session, container: Container) -> list[str]:
+    sidekick = container.labels["remora.sidekick"]
+    name = json.loads(container.env.get("REMORA_LOGS", "{}")).get("reader", "")
+    content = session.engine.read(container.id, f"/spool/status/{name}.json")
+    if not content:
+        return []
+    status = json.loads(content)
+    said = [f"{sidekick}: {fault}" for fault in status.get("faults", [])]
+    dropped = status.get("dropped", {})
+    if dropped.get("lines"):
+        said.append(
+            f"{sidekick}: the spool was full: {dropped['lines']} lines ({sized(dropped['bytes'])}) were dropped before they could be sent"
+        )
+    targets = {parse(to, PORTS).id: to for to in getattr(session.ops.sidekicks.get(sidekick), "to", ())}
+    for key, target in status.get("destinations", {}).items():
+        if target.get("waiting_since"):
+            waiting = sized(target["waiting_bytes"])
+            said.append(f"{sidekick}: {targets.get(key, key)} takes nothing since {target['waiting_since'][:19]}: {waiting} wait for it")
+    return said
+
+
+def show(found: dict[str, Any], pending: Sequence[Action], out: Output) -> None:
+    out.title(f"{found['stack']} in {found['environment']}")
+    beside: dict[str, list[dict[str, Any]]] = {app["container"]: [] for app in found["apps"]}
+    for each in found["sidekicks"]:
+        beside.setdefault(each["beside"], []).append(each)
+    states = {app["container"]: app["state"] for app in found["apps"]}
+    rows = []
+    for app, sidekicks in sorted(beside.items()):
+        shown = (app or "(whole stack)", states.get(app, ""))
+        for each in sidekicks or [{}]:
+            rows.append([*shown, *cells(each)])
+            shown = ("", "")
+    out.table(["app container", "state", "sidekick", "state", "since", "restarts", "memory", "remark"], rows)
+    for fault in found["faults"]:
+        out.line(f"! {fault}")
+    if pending:
+        out.line(f"{len(pending)} to do; see `remora plan`")
+
+
+def cells(each: dict[str, Any]) -> list[str]:
+    if not each:
+        return ["-", "", "", "", "", ""]
+    used = f"{sized(each['memory'])} of {sized(each['memory_cap'])}" if each["memory"] is not None else ""
+    name = each["name"].removeprefix(each["beside"] + ".") if each["beside"] else each["name"].partition(".")[2]
+    return [name, each["state"], each["since"], str(each["restarts"]), used, each["remark"]]

@@ -1,0 +1,42 @@
+"""What remora asks of an engine: to look, to do, and to nudge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from remora.core.plan import Action
+from remora.core.world import World
+
+Say = Callable[[str], None]
+
+
+class Engine(Protocol):
+    """One engine. What it cannot do for a reason that the reader can mend is a RemoraError."""
+
+    def observe(self, stack: str) -> World:
+        """The app containers and sidekicks of `stack`; `*` is every container."""
+
+    def having(self, images: Iterable[str]) -> frozenset[str]:
+        """Those of `images` that are on the engine."""
+
+    def perform(self, action: Action, say: Say) -> None:
+        """Do one action; doing it twice does no harm, and one that fails leaves nothing half-done. `say` hears of progress."""
+
+    def events(self) -> Iterator[str]:
+        """A line whenever a container changes, and "" whenever nothing did for a while; ends when the stream does."""
+
+    def read(self, container: str, path: str) -> bytes | None:
+        """The content of a file in a container, None where there is none."""
+
+    def image(self, image: str) -> tuple[tuple[str, ...] | None, Mapping[str, Any]]:
+        """Diff ids and runtime configuration of an image; (None, {}) where there is none."""
+
+    def memory(self, container: str) -> int | None:
+        """Bytes that a container uses now; None when it does not run."""
+
+    def logs(self, container: str, follow: bool, tail: int | None) -> Iterator[bytes]:
+        """What a container printed, piece by piece."""
+
+    def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Remove the own volumes of the sidekicks of `stack`, of all when None; gives their names."""

@@ -1,0 +1,196 @@
+"""The plan: the ordered actions that turn the world into what the two files ask for.
+
+An action is printed by `remora plan`, compared in tests and done by an engine. No action touches an app container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from remora.core.sidekick import Spec
+from remora.core.world import Container, World
+from remora.errors import RemoraError
+
+DETACH, PREPARE, ATTACH = range(3)
+ENDED = ("exited", "created", "dead")
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Create and start a sidekick."""
+
+    spec: Spec
+    stage = ATTACH
+
+    @property
+    def beside(self) -> str:
+        return self.spec.host
+
+    def __str__(self) -> str:
+        return f"+ attach {self.spec.name} ({self.spec.kind}; walls: {self.spec.shared}) because of {self.spec.why}"
+
+
+@dataclass(frozen=True)
+class Detach:
+    """Stop a sidekick, letting it finish within its own grace, and remove it."""
+
+    container: str  # id
+    name: str
+    beside: str
+    why: str
+    last: int = 0  # detached after those with a lower number
+    stage = DETACH
+
+    def __str__(self) -> str:
+        return f"- detach {self.name}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a sidekick again, in the walls that its app container has now."""
+
+    container: str  # id
+    name: str
+    beside: str
+    why: str
+    stage = ATTACH
+
+    def __str__(self) -> str:
+        return f"~ restart {self.name}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop a sidekick whose app container is not running: its walls are gone."""
+
+    container: str  # id
+    name: str
+    beside: str
+    why: str
+    stage = DETACH
+
+    def __str__(self) -> str:
+        return f"~ stop {self.name}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Have an image on the engine: built from its recipe, or pulled."""
+
+    image: str
+    recipe: str = ""
+    beside = ""
+    stage = PREPARE
+
+    def __str__(self) -> str:
+        return f"+ build image {self.image}" if self.recipe else f"+ pull image {self.image}"
+
+
+Action = Attach | Detach | Start | Stop | Prepare
+
+
+def plan(specs: Sequence[Spec], world: World, stack: str, owner: str, take_over: bool = False) -> tuple[Action, ...]:
+    """What is to be done so that the sidekicks of `stack` are `specs`; nothing where they are already.
+
+    Raises RemoraError when the stack's sidekicks belong to another ops file and are not to be taken over.
+    """
+    mine = world.sidekicks(stack)
+    if not take_over:
+        refuse_foreign(mine, stack, owner)
+    there = {container.name: container for container in mine}
+    apps = {container.id: container for container in world.apps}
+    wanted = {spec.name for spec in specs}
+    actions: list[Action] = [gone(container, apps) for container in mine if container.name not in wanted]
+    for spec in specs:
+        actions += reach(spec, there.get(spec.name), apps.get(spec.parent))
+    return ordered(actions)
+
+
+def refuse_foreign(mine: Sequence[Container], stack: str, owner: str) -> None:
+    for container in mine:
+        other = container.labels.get("remora.ops", "")
+        if other != owner:
+            raise RemoraError(
+                f"the sidekicks of `{stack}` belong to the ops file {other} (see container `{container.name}`); "
+                f"detach them with that file, or take them over with --take-over"
+            )
+
+
+def gone(container: Container, apps: dict[str, Container]) -> Detach:
+    parent = container.labels.get("remora.parent", "")
+    why = "its app container is gone" if parent and parent not in apps else "no longer asked for"
+    return detach(container, why)
+
+
+def detach(container: Container, why: str) -> Detach:
+    """Log shippers go last, senders after readers, so that last words arrive."""
+    shipping = container.labels.get("remora.kind") == "logs"
+    last = shipping + (shipping and container.labels.get("remora.role", "").startswith("sender"))
+    return Detach(container.id, container.name, "", why, last)
+
+
+def reach(spec: Spec, there: Container | None, parent: Container | None) -> list[Action]:
+    """From what is there to what is wanted, for one sidekick."""
+    lifeless = bool(spec.walls) and parent is not None and parent.state in ENDED
+    if there is None:
+        return [] if lifeless else [Attach(spec)]
+    changed = difference(spec, there)
+    if changed:
+        return [detach(there, changed), *([] if lifeless else [Attach(spec)])]
+    if lifeless:
+        return [Stop(there.id, there.name, spec.host, f"{spec.host} is not running")] if there.running else []
+    if there.state in ENDED:
+        return [Start(there.id, there.name, spec.host, ending(there))]
+    if stale(spec, there, parent):
+        return [Start(there.id, there.name, spec.host, f"{spec.host} was restarted and has new namespaces")]
+    return []
+
+
+def difference(spec: Spec, there: Container) -> str:
+    """Why the container there has to make way for a new one; "" when it need not."""
+    if there.labels.get("remora.parent", "") != spec.parent:
+        return f"{spec.host} is a new container"
+    if there.labels.get("remora.spec") != spec.digest or there.labels.get("remora.ops") != spec.owner:
+        return "its definition changed"
+    return ""
+
+
+def ending(there: Container) -> str:
+    """How a sidekick came to stand still, in words."""
+    if there.state == "created":
+        return "it was never started"
+    return "it ran out of memory" if there.oom_killed else f"it ended with exit code {there.exit_code}"
+
+
+def stale(spec: Spec, there: Container, parent: Container | None) -> bool:
+    """Whether it sits in namespaces of an earlier life of its app: a restart gives the app new ones (moby #50326)."""
+    return bool(spec.walls) and parent is not None and there.running and instant(there.started_at) < instant(parent.started_at)
+
+
+def instant(text: str) -> tuple[str, str]:
+    """An engine time as something that sorts: the engine drops trailing zeros of the fraction."""
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    return seconds, fraction.ljust(9, "0")
+
+
+def ordered(actions: Sequence[Action]) -> tuple[Action, ...]:
+    """Removals first, for names and namespaces to be free; then images; then what comes new, shippers before the rest."""
+
+    def rank(action: Action) -> tuple[int, int, str]:
+        match action:
+            case Detach(last=last):
+                return (action.stage, last, action.name)
+            case Attach(spec=spec):
+                return (action.stage, spec.first, spec.name)
+            case Prepare():
+                return (action.stage, 0, action.image)
+        return (action.stage, 0, action.name)
+
+    return tuple(sorted(actions, key=rank))
+
+
+def prepared(actions: Sequence[Action], images: frozenset[str]) -> tuple[Action, ...]:
+    """`actions` with what gets the images that they need and that the engine, which has `images`, lacks."""
+    missing = {(a.spec.image, a.spec.recipe) for a in actions if isinstance(a, Attach) and a.spec.image not in images}
+    return ordered([*actions, *(Prepare(image, recipe) for image, recipe in sorted(missing))])

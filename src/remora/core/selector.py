@@ -1,0 +1,126 @@
+"""Which app containers a sidekick is for.
+
+Plain standard library, for two readers: the core, and the log reader inside its image, which gets a copy of this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a selector may look at of one container. `image` is the reference it was made from."""
+
+    stack: str
+    service: str
+    name: str
+    image: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    ports: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Conditions that must all hold; of the patterns in one condition, any. No condition at all selects everything."""
+
+    service: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    image: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    port: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+    except_: tuple[Selector, ...] = ()
+
+    def matches(self, facts: Facts) -> bool:
+        """Whether the container in `facts` is selected."""
+        return not self.explain(facts)
+
+    def explain(self, facts: Facts) -> str:
+        """Why the container is not selected, in a few words; "" when it is."""
+        for condition, (holds, has) in CONDITIONS.items():
+            patterns = getattr(self, condition)
+            if patterns and not any(holds(pattern, facts) for pattern in patterns):
+                return f"its {condition} is {has(facts) or 'none'}, not {' or '.join(patterns)}"
+        taken = next((each for each in self.except_ if each.matches(facts)), None)
+        return f"taken away by except {taken}" if taken else ""
+
+    def __str__(self) -> str:
+        given = {key: getattr(self, key) for key in CONDITIONS if getattr(self, key)}
+        return " and ".join(f"{key} {' or '.join(patterns)}" for key, patterns in given.items()) or "everything"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes; conditions that are not set are left out."""
+        given: dict[str, Any] = {key: list(getattr(self, key)) for key in CONDITIONS if getattr(self, key)}
+        return given | ({"except": [each.to_json() for each in self.except_]} if self.except_ else {})
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Selector:
+        """The selector that `to_json` wrote."""
+        given = {key: tuple(value[key]) for key in CONDITIONS if key in value}
+        return cls(**given, except_=tuple(cls.from_json(each) for each in value.get("except", ())))
+
+
+def image_matches(pattern: str, image: str) -> bool:
+    """Whether a glob fits an image reference in any of its usual spellings; without tag or digest it fits every one."""
+    return any(fnmatchcase(spelling, pattern) for spelling in spellings(image))
+
+
+def spellings(image: str) -> Iterator[str]:
+    """The ways to write a reference: with and without the default registry and folder, tag and digest."""
+    bare, digest = cut(image, "@")
+    name, tag = cut(bare, ":") if ":" in bare.rsplit("/", 1)[-1] else (bare, "")
+    ends = {"", tag and f":{tag}", digest and f"@{digest}", f"{tag and f':{tag}'}{digest and f'@{digest}'}"}
+    if not tag and not digest:
+        ends.add(":latest")
+    yield from (each + end for each in shortened(name) for end in ends)
+
+
+def shortened(name: str) -> Iterator[str]:
+    """`docker.io/library/x`, `library/x` and `x` are one name; a registry of one's own may be left out, too."""
+    first, slash, rest = name.partition("/")
+    registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    path = rest if registry else name
+    path = path.removeprefix("library/") if not registry or first in HUBS else path
+    yield path
+    if registry and first not in HUBS:
+        yield name
+        return
+    full = path if "/" in path else f"library/{path}"
+    yield from (full, f"docker.io/{full}", f"docker.io/{path}", f"index.docker.io/{full}")
+
+
+HUBS = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
+
+def cut(text: str, mark: str) -> tuple[str, str]:
+    """`text` before and behind the last `mark`; all of it and "" where there is none."""
+    before, found, behind = text.rpartition(mark)
+    return (before, behind) if found else (text, "")
+
+
+def pair_matches(pattern: str, pairs: Mapping[str, str]) -> bool:
+    """Whether `KEY` or `KEY=VALUE`, both globs, fits one of `pairs`."""
+    key, equals, value = pattern.partition("=")
+    return any(fnmatchcase(k, key) and (not equals or fnmatchcase(v, value)) for k, v in pairs.items())
+
+
+def port_matches(pattern: str, ports: frozenset[int]) -> bool:
+    """Whether a port or a range such as `8000-8100` holds one of `ports`."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", pattern)
+    return found is not None and any(int(found[1]) <= port <= int(found[2] or found[1]) for port in ports)
+
+
+CONDITIONS: Any = {
+    "service": (lambda p, f: fnmatchcase(f.service, p), lambda f: f.service),
+    "label": (lambda p, f: pair_matches(p, f.labels), lambda f: ", ".join(sorted(f.labels))),
+    "image": (lambda p, f: image_matches(p, f.image), lambda f: f.image),
+    "env": (lambda p, f: pair_matches(p, f.env), lambda f: ", ".join(sorted(f.env))),
+    "port": (lambda p, f: port_matches(p, f.ports), lambda f: ", ".join(map(str, sorted(f.ports)))),
+    "name": (lambda p, f: fnmatchcase(f.name, p), lambda f: f.name),
+}

@@ -1,0 +1,45 @@
+"""Opening the wall of files: which mount of the app shows a path, and how a sidekick gets at it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import replace
+
+from remora.core.sidekick import App
+from remora.core.world import Mount
+from remora.errors import listed
+
+
+class Closed(Exception):
+    """This path or volume cannot be shared from outside; says why, and what can."""
+
+
+def covering(app: App, path: str) -> Mount:
+    """The mount of `app` that `path` lies in, read-only, at its own place. Raises Closed."""
+    path = posixpath.normpath(path)
+    around = [mount for mount in app.mounts if path == mount.target or path.startswith(mount.target.rstrip("/") + "/")]
+    if not around:
+        raise Closed(
+            f"`{path}` of {app.name} is in the container's own layer, which nobody else can mount; what lies outside of it: {outside(app)}"
+        )
+    return shareable(app, max(around, key=lambda mount: len(mount.target)))
+
+
+def named(app: App, volume: str, volumes: Mapping[str, str]) -> Mount:
+    """The mount of `app` that shows the volume `volume` (as the compose file or the engine calls it). Raises Closed."""
+    name = volumes.get(volume, volume)
+    for mount in app.mounts:
+        if mount.type == "volume" and mount.source == name:
+            return shareable(app, mount)
+    raise Closed(f"{app.name} has no volume `{volume}`; it has {outside(app)}")
+
+
+def shareable(app: App, mount: Mount) -> Mount:
+    if mount.type == "tmpfs":
+        raise Closed(f"`{mount.target}` of {app.name} is a tmpfs, which lives in that one container and cannot be shared")
+    return replace(mount, read_only=True)
+
+
+def outside(app: App) -> str:
+    return listed(mount.target for mount in app.mounts if mount.type != "tmpfs")

@@ -1,0 +1,312 @@
+"""Docker, through its Engine API."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import requests
+from docker import APIClient
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from remora.core.engine import Say
+from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop
+from remora.core.sidekick import Spec
+from remora.core.world import STACK, Container, EngineFacts, World
+from remora.engines import inspection, recipes, secrets
+from remora.engines.host import Host
+from remora.errors import RemoraError
+
+OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
+CONNECTIONS = 32
+QUIET = 15  # seconds after which an event stream that says nothing hands over a ""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_words(call: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's exceptions into ours."""
+
+    @wraps(call)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except APIError as error:
+            raise RemoraError(f"the engine says: {(error.explanation or str(error)).strip()}") from error
+        except (requests.exceptions.RequestException, DockerException, OSError) as error:
+            raise RemoraError(f"the engine does not answer: {reason(error)}") from error
+
+    return wrapped
+
+
+def reason(error: BaseException) -> str:
+    """The innermost reason of a failed connection."""
+    inner = error
+    while (deeper := inner.__cause__ or inner.__context__) and deeper is not inner:
+        inner = deeper
+    return inner.strerror or str(inner) if isinstance(inner, OSError) and inner.strerror else str(inner)
+
+
+class Docker:
+    """One Docker engine. Safe to use from several threads."""
+
+    def __init__(self, host: Host) -> None:
+        """Connect; raises RemoraError where nothing answers, where we may not, and where the engine is too old."""
+        self.host = host
+        try:
+            self.client = APIClient(
+                host.url, version="auto", timeout=120, tls=host.tls or False, use_ssh_client=True, num_pools=4, max_pool_size=CONNECTIONS
+            )
+        except (requests.exceptions.RequestException, DockerException, OSError) as error:
+            raise unreachable(host, reason(error)) from error
+        version = self.client.api_version
+        if tuple(int(part) for part in version.split(".")) < OLDEST:
+            raise RemoraError(
+                f"the engine at {host.url} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
+            )
+        self.users: dict[tuple[str, str], str] = {}
+
+    @in_words
+    def observe(self, stack: str) -> World:
+        labels = [None] if stack == "*" else [f"{STACK}={stack}", f"remora.stack={stack}"]
+        ids = {each["Id"] for label in labels for each in self.client.containers(all=True, filters={"label": label} if label else None)}
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            facts = pool.submit(self.facts)
+            found = pool.map(self.inspect, sorted(ids))
+            return World(facts.result(), tuple(container for container in found if container))
+
+    def facts(self) -> EngineFacts:
+        info = self.client.info()
+        path = self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
+        return EngineFacts("docker", info["ServerVersion"], info["DockerRootDir"], info["Name"], path)
+
+    def inspect(self, container: str) -> Container | None:
+        """One container, None if it went meanwhile."""
+        try:
+            found = inspection.container(self.client.inspect_container(container))
+        except NotFound:
+            return None
+        return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
+
+    def numeric(self, container: Container) -> str:
+        """The user of a container as uid[:gid], looked up in its own passwd and group where it has a name."""
+        if container.user.replace(":", "").isdigit():
+            return container.user
+        key = (container.image_id, container.user)
+        if key not in self.users:
+            user, _, group = container.user.partition(":")
+            row = self.row(container.id, "/etc/passwd", user)
+            gid = group if group.isdigit() else self.row(container.id, "/etc/group", group)[2] if group else row[3]
+            self.users[key] = f"{row[2]}:{gid}"
+        return self.users[key]
+
+    def row(self, container: str, path: str, name: str) -> list[str]:
+        """The entry of `name` in a passwd or group file; a number stands for itself."""
+        for line in (self.read(container, path) or b"").decode(errors="replace").splitlines():
+            if line.split(":")[0] == name:
+                return line.split(":")
+        return [name, "", name, "0"]
+
+    @in_words
+    def having(self, images: Iterable[str]) -> frozenset[str]:
+        return frozenset(image for image in images if self.has(image))
+
+    def has(self, image: str) -> bool:
+        try:
+            self.client.inspect_image(image)
+        except ImageNotFound:
+            return False
+        return True
+
+    @in_words
+    def image(self, image: str) -> tuple[tuple[str, ...] | None, dict[str, Any]]:
+        """Diff ids and runtime configuration of an image; (None, {}) where there is none."""
+        try:
+            found = self.client.inspect_image(image)
+        except ImageNotFound:
+            return None, {}
+        return tuple(found["RootFS"].get("Layers") or ()), found.get("Config") or {}
+
+    @in_words
+    def perform(self, action: Action, say: Say) -> None:
+        match action:
+            case Attach(spec):
+                self.attach(spec)
+            case Detach(container, name):
+                self.detach(container, name)
+            case Start(container):
+                self.client.restart(container)
+            case Stop(container):
+                self.client.stop(container)
+            case Prepare(image, recipe):
+                self.build(image, recipe, say) if recipe else self.pull(image, say)
+
+    def attach(self, spec: Spec) -> None:
+        """Create and start; what was created and does not start is removed again."""
+        if spec.secrets:
+            self.deliver(spec)
+        try:
+            container = self.client.create_container_from_config(inspection.creation(spec), spec.name)["Id"]
+        except APIError as error:
+            if error.status_code != 409:
+                self.drop_secrets(spec.name)
+                raise
+            self.yield_to_twin(spec)
+            return
+        try:
+            self.client.start(container)
+        except (APIError, requests.exceptions.RequestException):
+            self.remove(container)
+            self.drop_secrets(spec.name)
+            raise
+
+    def yield_to_twin(self, spec: Spec) -> None:
+        """The name is taken: by the same sidekick, which another remora just made, or by a stranger."""
+        twin = self.inspect(spec.name)
+        if twin is None or twin.labels.get("remora.stack") != spec.stack:
+            raise RemoraError(f"{spec.why}: a container that is not remora's has the name `{spec.name}`; rename it, or the sidekick")
+
+    def deliver(self, spec: Spec) -> None:
+        """Write the secrets of a sidekick into its volume, by a container that is never started."""
+        volume = inspection.secret_volume(spec.name)
+        content = [(name, secrets.resolve(reference, spec.why)) for name, reference in spec.secrets]
+        self.client.create_volume(volume, labels=inspection.owned(spec) | {"remora.secrets": spec.name})
+        mount = {"Type": "volume", "Source": volume, "Target": "/secrets"}
+        labels = {"remora.sidekick": spec.sidekick, "remora.carrier": volume}
+        body = {"Image": spec.image, "Cmd": ["-"], "Labels": labels, "HostConfig": {"Mounts": [mount], "NetworkMode": "none"}}
+        carrier = self.client.create_container_from_config(body, None)["Id"]
+        try:
+            self.client.put_archive(carrier, "/secrets", secrets.archive(content, spec.user))
+        finally:
+            self.client.remove_container(carrier)
+
+    def detach(self, container: str, name: str) -> None:
+        try:
+            self.client.stop(container)
+        except NotFound:
+            return
+        self.remove(container)
+        self.drop_secrets(name)
+
+    def remove(self, container: str) -> None:
+        """Remove a container and its anonymous volumes; one that is gone or going is as good as removed."""
+        try:
+            self.client.remove_container(container, v=True, force=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):
+                raise
+
+    def drop_secrets(self, name: str) -> None:
+        try:
+            self.client.remove_volume(inspection.secret_volume(name), force=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):
+                raise
+
+    def pull(self, image: str, say: Say) -> None:
+        try:
+            for step in self.client.pull(image, stream=True, decode=True):
+                if "error" in step:
+                    raise RemoraError(f"the image `{image}` cannot be pulled: {step['error']}")
+                say(f"pulling {image}: {step.get('status', '')}")
+        except APIError as error:
+            raise RemoraError(f"the image `{image}` is not here and cannot be pulled: {error.explanation or error}") from None
+
+    def build(self, image: str, recipe: str, say: Say) -> None:
+        """Build a sidekick image from its recipe."""
+        output = self.client.build(
+            fileobj=recipes.context(recipe),
+            custom_context=True,
+            tag=image,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            buildargs={"BASE": recipes.base()},
+        )
+        for step in output:
+            if "error" in step:
+                raise RemoraError(f"the image `{image}` cannot be built: {step['error'].strip()}")
+            if line := step.get("stream", "").strip():
+                say(f"building {image}: {line}")
+
+    def events(self) -> Iterator[str]:
+        """Changes of containers, as the engine streams them; a stream that says nothing for long hands over "" and goes on."""
+        params = {"filters": '{"type":["container"],"event":["start","die","destroy","rename","oom","pause","unpause"]}'}
+        url = self.client._url("/events")
+        while True:
+            try:
+                with self.client.get(url, params=params, stream=True, timeout=(10, QUIET)) as response:
+                    yield ""
+                    for line in response.iter_lines():
+                        yield line.decode(errors="replace")
+                    return
+            except requests.exceptions.ConnectionError as error:
+                if "timed out" not in str(error).lower():
+                    raise RemoraError(f"the engine does not answer: {reason(error)}") from error
+            except requests.exceptions.RequestException as error:
+                raise RemoraError(f"the engine does not answer: {reason(error)}") from error
+
+    @in_words
+    def read(self, container: str, path: str) -> bytes | None:
+        try:
+            stream, _ = self.client.get_archive(container, path)
+        except NotFound:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            member = tar.next()
+            content = tar.extractfile(member) if member else None
+            return content.read() if content else None
+
+    @in_words
+    def logs(self, container: str, follow: bool, tail: int | None) -> Iterator[bytes]:
+        found: Iterator[bytes] = self.client.logs(container, stream=True, follow=follow, tail="all" if tail is None else tail)
+        return found
+
+    @in_words
+    def memory(self, container: str) -> int | None:
+        """Bytes that a running container uses now, without the page cache it could give back; None when it does not run."""
+        try:
+            used = self.client.stats(container, stream=False, one_shot=True).get("memory_stats", {})
+        except NotFound:
+            return None
+        if "usage" not in used:
+            return None
+        inside = used.get("stats", {})
+        return int(used["usage"]) - int(inside.get("total_inactive_file", inside.get("inactive_file", 0)))
+
+    @in_words
+    def save(self, images: list[str]) -> Iterator[bytes]:
+        """The images as one tar, piece by piece."""
+        found: Iterator[bytes] = self.client._stream_raw_result(
+            self.client._get(self.client._url("/images/get"), params={"names": images}, stream=True), 1 << 20, False
+        )
+        return found
+
+    @in_words
+    def load(self, file: Any) -> None:
+        """Take in what `save` gave."""
+        for step in self.client.load_image(file):
+            if "error" in step:
+                raise RemoraError(f"the images cannot be loaded: {step['error']}")
+
+    @in_words
+    def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:
+        found = self.client.volumes(filters={"label": f"remora.stack={stack}"})["Volumes"] or []
+        only = None if sidekicks is None else set(sidekicks)
+        names = tuple(v["Name"] for v in found if only is None or v["Labels"].get("remora.volume") in only)
+        for name in names:
+            self.client.remove_volume(name)
+        return names
+
+
+def unreachable(host: Host, why: str) -> RemoraError:
+    """Why no engine answers, and what to do."""
+    if "Permission denied" in why:
+        return RemoraError(f"not allowed to use the engine at {host.url}: join the group that owns the socket, or use sudo")
+    return RemoraError(f"no engine answers at {host.url} ({why}): start it, or say where it is with -H or DOCKER_HOST")

@@ -1,0 +1,77 @@
+"""Everything that a person reads goes through here: colour, quiet and tests have one place."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", "!": "\033[31;1m"}
+RESET, BOLD, DIM = "\033[0m", "\033[1m", "\033[2m"
+
+
+class Output:
+    """Facts go to standard output, progress and remarks to standard error."""
+
+    def __init__(self, quiet: bool = False, color: bool = True) -> None:
+        self.quiet = quiet
+        self.color = color and not os.environ.get("NO_COLOR") and sys.stdout.isatty()
+        self.live = color and sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
+
+    def line(self, text: str = "") -> None:
+        """A line of facts; its first character may give it a colour."""
+        colour = COLOURS.get(text.strip()[:1], "") if self.color else ""
+        print(f"{colour}{text}{RESET if colour else ''}")
+
+    def title(self, text: str) -> None:
+        print(f"{BOLD}{text}{RESET}" if self.color else text)
+
+    def json(self, value: Any) -> None:
+        print(json.dumps(value, indent=2, sort_keys=True))
+
+    def say(self, text: str) -> None:
+        """A remark that `--quiet` silences."""
+        if not self.quiet:
+            self.clear()
+            print(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """A remark that nothing silences."""
+        self.clear()
+        print(text, file=sys.stderr)
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table: drawn on a terminal, tab-separated elsewhere."""
+        if not sys.stdout.isatty():
+            for row in [heads, *rows]:
+                print("\t".join(row))
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        Console(no_color=not self.color, highlight=False, markup=False).print(table)
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Show that something takes its time; `step` says how far it is."""
+        self.step(text)
+        try:
+            yield
+        finally:
+            self.clear()
+
+    def step(self, text: str) -> None:
+        if self.live:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            print(f"\r\033[K{DIM}{text[: width - 1]}{RESET}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self.live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
