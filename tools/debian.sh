@@ -35,12 +35,18 @@ run() {
 
 codename() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
 
+# apt_targets: what apt reads, whatever the form of its sources; a machine that never read its lists knows no origins
+apt_targets() {
+  # shellcheck disable=SC2016 # the $(...) are apt's
+  local ask=(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)') only='Created-By: Packages'
+  "${ask[@]}" "$only" | grep . || "${ask[@]}" --no-release-info "$only"
+}
+
 # debian_sources SUITE: what the machine gets from Debian, as one-line entries for SUITE
 debian_sources() {
   local uri release component origin have keys=/usr/share/keyrings/debian-archive-keyring.gpg
   have=$(codename)
-  # shellcheck disable=SC2016 # the $(...) are apt's
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
+  apt_targets |
     while read -r uri release component origin; do
       [[ $release =~ ^("$have"|oldstable|stable)(|-updates|-security)$ && $component == main ]] || continue
       [[ $origin == Debian || ($origin != [A-Z]* && $uri == *debian*) ]] || continue
