@@ -62,20 +62,18 @@ def options(*several: Options) -> Options:
     return decorate
 
 
-class Asking:
+def asking(values: dict[str, Any]) -> dict[str, Any]:
     """Option values become what the commands take: where things are, and how to print."""
+    from remora.engines.compose import Compose
 
-    @staticmethod
-    def of(values: dict[str, Any]) -> dict[str, Any]:
-        from remora.engines.compose import Compose
-        from remora.output import Output
-        from remora.session import Asked
+    named = ("file", "project_name", "profile", "env_file", "project_directory")
+    compose = Compose(*(values.pop(name) for name in named))
+    reading = compose.begin()  # Compose reads the files while we load the rest
+    from remora.output import Output
+    from remora.session import Asked
 
-        compose = Compose(
-            values.pop("file"), values.pop("project_name"), values.pop("profile"), values.pop("env_file"), values.pop("project_directory")
-        )
-        asked = Asked(compose, values.pop("ops"), values.pop("environment"), values.pop("host"), values.pop("take_over", False))
-        return {"asked": asked, "out": Output(values.pop("quiet"), not values.pop("no_color")), **values}
+    asked = Asked(compose, values.pop("ops"), values.pop("environment"), values.pop("host"), values.pop("take_over", False), reading)
+    return {"asked": asked, "out": Output(values.pop("quiet"), not values.pop("no_color")), **values}
 
 
 def command(name: str, *more: Options, help: str) -> None:
@@ -84,7 +82,7 @@ def command(name: str, *more: Options, help: str) -> None:
     @remora.command(name, help=help, short_help=help.split("\n")[0])
     @options(*WHERE, *more)
     def run(**values: Any) -> int:
-        return call(name, **Asking.of(values))
+        return call(name, **asking(values))
 
 
 WHERE: tuple[Options, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -35,6 +36,7 @@ class Asked:
     environment: str | None = None
     host: str | None = None
     take_over: bool = False
+    reading: subprocess.Popen[str] | None = None  # Compose, which has begun to read the files
 
 
 @dataclass
@@ -105,7 +107,7 @@ def with_needed(found: Project, services: Sequence[str]) -> tuple[str, ...]:
 
 def open_session(asked: Asked) -> Session:
     """Read both files and reach the engine, side by side. Raises RemoraError; nothing is changed here."""
-    started = None if stack_only(asked) else asked.compose.start_config()
+    started = asked.reading or (None if stack_only(asked) else asked.compose.start_config())
     try:
         from remora.engines.docker import Docker  # takes a fifth of a second, while Compose reads
 
@@ -124,7 +126,7 @@ def open_session(asked: Asked) -> Session:
         found = project.read(compose.config())
     if not ops.stack:
         ops_file.check(ops, found)
-    return Session(asked, engine, ops, environment, compose, found)
+    return Session(replace(asked, reading=None), engine, ops, environment, compose, found)
 
 
 def stack_only(asked: Asked) -> bool:

@@ -51,7 +51,7 @@ def run(asked: Asked, out: Output) -> int:
     path = ops_path(asked)
     if path.exists():
         raise RemoraError(f"{path}: is there already, and is not overwritten")
-    found = project.read(asked.compose.config())
+    found = project.read(asked.compose.config(asked.reading))
     try:
         with path.open("x") as file:
             file.write(starter(found))

@@ -35,7 +35,7 @@ def run(asked: Asked, out: Output, a: str, b: str | None, as_json: bool, save: s
         if save:
             return DONE
         raise RemoraError("parity: name two environments to compare, or one and --save FILE")
-    right = half(asked, b)
+    right = half(replace(asked, reading=None), b)
     rows = parity.compare(left.side, right.side, merged(left.allowed, right.allowed))
     undeclared = [row for row in rows if not row.declared]
     if as_json:

@@ -80,6 +80,7 @@ def entry(content: dict[str, Any], missing: list[str], project: Project, spec: S
         "pids_limit": spec.caps.pids,
         "oom_score_adj": 500,
         "read_only": spec.read_only or None,
+        "init": spec.init or None,
         "cap_drop": ["ALL"],
         "cap_add": list(spec.cap_add),
         "security_opt": ["no-new-privileges"],

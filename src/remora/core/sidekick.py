@@ -92,6 +92,7 @@ class Spec:
     caps: Caps = Caps()
     cap_add: tuple[str, ...] = ()
     read_only: bool = True
+    init: bool = False  # a tiny init as process 1, which passes signals on
     stop_seconds: int = 10
     first: int = 0  # attached first, detached last: log shippers before what they ship
     why: str = field(default="", compare=False)  # the line of the ops file

@@ -44,6 +44,13 @@ class Compose:
         pairs = [(flag, value) for flag, values in several.items() for value in values] + [(k, v) for k, v in one.items() if v]
         return [word for pair in pairs for word in pair]
 
+    def begin(self) -> subprocess.Popen[str] | None:
+        """`start_config`, for one who may turn out not to need it: None where there is no Compose."""
+        try:
+            return self.start_config()
+        except RemoraError:
+            return None
+
     def start_config(self) -> subprocess.Popen[str]:
         """Begin to read the files; `config` takes the answer. There is time for other things meanwhile."""
         return self.popen(["config", "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -70,6 +70,7 @@ def creation(spec: Spec) -> dict[str, Any]:
             "PidsLimit": spec.caps.pids,
             "OomScoreAdj": NO_EXPOSURE,
             "ReadonlyRootfs": spec.read_only,
+            "Init": spec.init,
             "CapDrop": ["ALL"],
             "CapAdd": list(spec.cap_add),
             "SecurityOpt": ["no-new-privileges"],

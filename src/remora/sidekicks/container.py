@@ -133,6 +133,7 @@ def spec(name: str, settings: Settings, app: App, context: Context) -> Spec:
         caps=caps(settings.limits),
         cap_add=settings.capabilities,
         read_only=settings.read_only,
+        init=not settings.walls.processes,
         stop_seconds=settings.stop_grace,
     )
 
