@@ -5,7 +5,7 @@
 # and a third party's source that is away does no harm.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-state=$root/.engine
+state=$(readlink -m "$root/.engine") # may be a link to a disk with more room
 PATH=$PATH:/usr/sbin:/sbin
 export DEBIAN_FRONTEND=noninteractive
 
