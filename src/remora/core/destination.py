@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from remora.errors import choices
 
@@ -33,28 +33,31 @@ class Destination:
 def parse(text: str, ports: Mapping[str, int]) -> Destination:
     """The destination in `text`; `ports` has each scheme's default port, 0 for a scheme that takes a folder.
 
-    Raises ValueError with what is wrong; a password in the URL is refused and not repeated.
+    Raises ValueError with what is wrong.
     """
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        raise ValueError(f"`{text}` is not a destination; write SCHEME://…, where SCHEME is one of {', '.join(ports)}")
+    if not separator or not re.fullmatch(r"[a-z0-9+.-]+", scheme):
+        raise ValueError(f"must be SCHEME://…; {choices('', ports)}")
     if scheme not in ports:
         raise ValueError(f"no destination scheme `{scheme}`; {choices(scheme, ports)}")
-    if not ports[scheme]:
-        return folder(scheme, rest)
-    try:
-        url = urlsplit(f"//{rest}")
-        host, port = url.hostname or "", url.port or ports[scheme]
-    except ValueError as error:
-        raise ValueError(f"`{scheme}://…` does not parse: {error}") from None
-    if "@" in url.netloc:
+    return reached(scheme, rest, ports[scheme]) if ports[scheme] else folder(scheme, rest)
+
+
+def reached(scheme: str, rest: str, default: int) -> Destination:
+    """A destination in the network. What does not fit is not repeated, for it may hold a secret."""
+    if "@" in rest:
         raise ValueError("a user or password stands in the URL; credentials are given by reference, under `tls`")
-    if not host or url.path.strip("/") or url.query or url.fragment:
-        raise ValueError(f"`{text}` must be {scheme}://HOST or {scheme}://HOST:PORT")
-    return Destination(scheme, host, port)
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d+))?/?", rest)
+    if not found:
+        raise ValueError(f"must be {scheme}://HOST or {scheme}://HOST:PORT")
+    port = int(found[2] or default)
+    if not 0 < port < 65536:
+        raise ValueError(f"{port} is not a port; there is 1 to 65535")
+    return Destination(scheme, found[1].strip("[]").lower(), port)
 
 
 def folder(scheme: str, path: str) -> Destination:
+    """A folder of the host."""
     if not path.startswith("/") or "/../" in f"{path}/":
-        raise ValueError(f"`{scheme}://{path}` must name an absolute folder of the host: {scheme}:///srv/logs")
+        raise ValueError(f"must name an absolute folder of the host, such as {scheme}:///srv/logs")
     return Destination(scheme, path=path.rstrip("/") or "/")

@@ -12,50 +12,85 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from remora.core.document import Document, Path, Strict, parse
-from remora.core.project import Project
-from remora.core.selector import Selector, image_matches
+from remora.core.document import Bare, Document, Fits, Path, Short, Strict, Wrong, parse
+from remora.core.project import Project, Service
+from remora.core.selector import Facts, Selector, image_matches
 from remora.core.units import Size
 from remora.errors import RemoraError, choices
 
-ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-PAIRS = {"anyOf": [*ONE_OR_MANY["anyOf"], {"type": "object", "additionalProperties": {"type": ["string", "null"]}}]}
-PORTS = {"anyOf": [{"type": ["integer", "string"]}, {"type": "array", "items": {"type": ["integer", "string"]}}]}
+TEXT: dict[str, Any] = {"type": "string"}
+TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
+SOME: dict[str, Any] = {**TEXTS, "minItems": 1}
+PAIRS: dict[str, Any] = {"type": "object", "minProperties": 1, "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+PORT: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "pattern": r"^\d+(-\d+)?$"}]}
 
 
-def many(value: object) -> object:
+def many(value: object) -> tuple[object, ...]:
     """One thing written bare is a list of one."""
-    return value if value is None else tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if value is None:
+        raise Wrong("nothing stands here; write one, or a list")
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def pairs(value: object) -> object:
+def some(value: object) -> tuple[object, ...]:
+    """`many`, and at least one."""
+    found = many(value)
+    if not found:
+        raise Wrong("the list is empty; write at least one")
+    return found
+
+
+def pairs(value: object) -> tuple[object, ...]:
     """`{KEY: value}` as `KEY=value`, `{KEY: null}` as `KEY`."""
-    if isinstance(value, dict):
-        return tuple(key if each is None else f"{key}={each}" for key, each in value.items())
-    return many(value)
+    return some(
+        [key if each is None else f"{key}={scalar(each, key)}" for key, each in value.items()] if isinstance(value, dict) else value
+    )
 
 
-def texts(value: object) -> object:
-    """Port numbers as text, for they may be ranges."""
-    return tuple(str(each) if isinstance(each, int) else each for each in many(value) or ())  # type: ignore[attr-defined]
+def scalar(value: object, key: str) -> str:
+    """A value as text: YAML's `8080` and `true` are what people write for them."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return str(value)
+        case None:
+            raise Wrong('must be text, and nothing stands here; write "" for empty text', key)
+    raise Wrong("must be text, a number, or true or false", key)
 
 
-Many = Annotated[tuple[str, ...], BeforeValidator(many), WithJsonSchema(ONE_OR_MANY)]
-Pairs = Annotated[tuple[str, ...], BeforeValidator(pairs), WithJsonSchema(PAIRS)]
-Ports = Annotated[tuple[str, ...], BeforeValidator(texts), WithJsonSchema(PORTS)]
+def ports(value: object) -> tuple[object, ...]:
+    """Ports as text, for they may be ranges."""
+    return tuple(port(each, place) for place, each in enumerate(some(value)))
+
+
+def port(value: object, place: int) -> str:
+    text = str(value)
+    first, _, last = text.partition("-")
+    if re.fullmatch(r"\d+(-\d+)?", text) and 0 < int(first) <= int(last or first) < 65536:
+        return text
+    raise Wrong("must be a port, or a range such as 8000-8100", place)
+
+
+Many = Annotated[tuple[str, ...], BeforeValidator(many), WithJsonSchema({"anyOf": [TEXT, TEXTS]})]
+Some = Annotated[tuple[str, ...], BeforeValidator(some), WithJsonSchema({"anyOf": [TEXT, SOME]})]
+Pairs = Annotated[tuple[str, ...], BeforeValidator(pairs), WithJsonSchema({"anyOf": [TEXT, SOME, PAIRS]})]
+Ports = Annotated[
+    tuple[str, ...], BeforeValidator(ports), WithJsonSchema({"anyOf": [*PORT["anyOf"], {"type": "array", "items": PORT, "minItems": 1}]})
+]
 
 
 class Conditions(Strict):
     """Which app containers: every setting given must fit; of several values in one, any."""
 
-    service: Many = Field((), description="service names or globs")
+    service: Some = Field((), description="service names or globs")
     label: Pairs = Field((), description="KEY, KEY=VALUE, or a mapping; globs")
-    image: Many = Field((), description="image names, with or without registry and tag; globs")
+    image: Some = Field((), description="image names, with or without registry and tag; globs")
     env: Pairs = Field((), description="KEY, KEY=VALUE, or a mapping; globs")
     port: Ports = Field((), description="a port the container exposes or publishes, or a range")
-    name: Many = Field((), description="container names; globs")
+    name: Some = Field((), description="container names; globs")
 
     def selector(self) -> Selector:
         return Selector(self.service, self.label, self.image, self.env, self.port, self.name)
@@ -63,75 +98,114 @@ class Conditions(Strict):
 
 def conditions(value: object) -> object:
     """A bare string, or a list of them, names services."""
-    return {"service": value} if isinstance(value, (str, list)) else value
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, (str, list)):
+        return {"service": value}
+    raise Wrong("must be a service name or glob, a list of them, or a mapping of conditions")
 
 
-def excepted(value: object) -> object:
-    """What `except` takes away: service names, one mapping, or a list of either."""
-    return tuple(conditions(each) for each in many(value) or ())  # type: ignore[attr-defined]
+Taken = Annotated[Conditions, Short(conditions, (TEXT, SOME))]
 
 
 class Match(Conditions):
     """Conditions, and what `except` takes away again."""
 
-    except_: Annotated[tuple[Conditions, ...], BeforeValidator(excepted)] = Field((), alias="except", description="not these")
+    except_: Annotated[tuple[Taken, ...], Bare()] = Field((), alias="except", description="not these")
 
     def selector(self) -> Selector:
         taken = tuple(each.selector() for each in self.except_)
         return Selector(self.service, self.label, self.image, self.env, self.port, self.name, taken)
 
 
+LEAST_MEMORY = 6 << 20  # the engine takes no less
+
+
+def enough(memory: int) -> int:
+    if memory < LEAST_MEMORY:
+        raise Wrong("must be at least 6m: the engine takes no less")
+    return memory
+
+
 class Limits(Strict):
     """What a container may use at most."""
 
-    memory: Size | None = Field(None, description="bytes, or text such as 64m")
-    cpus: float | None = Field(None, gt=0, description="processors, such as 0.5")
+    memory: Annotated[Size, AfterValidator(enough)] | None = Field(None, description="bytes, or text such as 64m")
+    cpus: float | None = Field(None, ge=0.01, allow_inf_nan=False, description="processors, such as 0.5")
     pids: int | None = Field(None, gt=0, description="processes and threads")
 
 
-def reference(value: object) -> object:
-    """A secret is named, never written: `env:NAME` or `file:PATH`."""
-    if isinstance(value, str) and re.fullmatch(r"env:[A-Za-z_]\w*|file:.+", value):
-        return value
-    raise ValueError("a secret is written out here; name it instead: `env:NAME` or `file:PATH`")
+Reference = Annotated[
+    str, Fits(r"env:[A-Za-z_]\w*|file:.+", "must name where the secret is, `env:NAME` or `file:PATH`; the secret itself never stands here")
+]
 
+Network = Annotated[str, Fits(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a network of the engine, or `none`")]
 
-Reference = Annotated[str, BeforeValidator(reference), WithJsonSchema({"type": "string", "pattern": "^(env:[A-Za-z_]\\w*|file:.+)$"})]
-
+VARIABLE = re.compile(r"env:[A-Za-z_]\w*")
 SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(api|private|access|auth|encryption)_?key$", re.I)
 
 
-def no_secret(values: object) -> object:
-    """Refuse a value that stands in clear under a name that says secret; a reference is welcome."""
-    for key, value in values.items() if isinstance(values, dict) else ():
-        if SECRET_NAME.search(str(key)) and value and not re.match(r"(env|file):", str(value)) and not str(key).endswith("_FILE"):
-            raise ValueError(f"`{key}` looks like a secret written out; name it instead: `env:NAME`")
-    return values
+PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^@/\s]+@")
+
+
+def secret(key: str, value: str) -> bool:
+    """Whether a value stands in clear under a name that says secret, or holds a URL with a password."""
+    named = SECRET_NAME.search(key) and value and not key.endswith("_FILE")
+    return bool(named or PASSWORD_IN_URL.search(value))
 
 
 def scalars(values: object) -> object:
-    """Env values as text: YAML's `8080` and `true` are what people write for them."""
-    if not isinstance(values, dict):
-        return values
-    return {key: str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, (int, float)) else v for key, v in values.items()}
+    """Env values as text."""
+    return {key: scalar(value, key) for key, value in values.items()} if isinstance(values, dict) else values
 
 
-Env = Annotated[
-    dict[str, str],
-    BeforeValidator(scalars),
-    BeforeValidator(no_secret),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
-]
+def differing(values: dict[str, str]) -> dict[str, str]:
+    """Refuse a secret in clear, and what only looks like a reference; `env:NAME` is one."""
+    for key, value in values.items():
+        if value.startswith("env:") and not VARIABLE.fullmatch(value):
+            raise Wrong("must name a variable behind `env:`, made of letters, digits and `_`", key)
+        if not value.startswith("env:") and secret(key, value):
+            raise Wrong("looks like a secret written out; name where it is: `env:NAME`", key)
+    return values
+
+
+def own(values: dict[str, str]) -> dict[str, str]:
+    """Refuse secrets altogether: whoever may look at a container sees its env."""
+    for key, value in values.items():
+        if VARIABLE.fullmatch(value) or secret(key, value):
+            raise Wrong("looks like a secret; a sidekick gets those as files: name it under `secrets`", key)
+    return values
+
+
+SCALARS = WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
+Env = Annotated[dict[str, str], BeforeValidator(scalars), AfterValidator(differing), SCALARS]
+OwnEnv = Annotated[dict[str, str], BeforeValidator(scalars), AfterValidator(own), SCALARS]
 
 
 class Sidekick(Strict):
     """What every sidekick has, whatever its kind."""
 
     kind: str = Field(description="what it does: see `remora kinds`")
-    for_: Annotated[Match, BeforeValidator(conditions)] = Field(
-        alias="for", description="which app containers: a service name or glob, or conditions", json_schema_extra={}
+    for_: Annotated[Match, Short(conditions, (TEXT, SOME))] = Field(
+        alias="for", description="which app containers: a service name or glob, or conditions"
     )
     limits: Limits = Field(Limits(), description="its caps; every sidekick has some")
+
+
+Published = Annotated[
+    str,
+    Fits(
+        r"((\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]):)?(\d+(-\d+)?)?:\d+(-\d+)?(/(tcp|udp|sctp))?",
+        'must be [ADDRESS:]HOST:CONTAINER in quotes, such as "8080:80"',
+    ),
+]
+Restart = Annotated[
+    str, Fits(r"no|always|unless-stopped|on-failure(:\d+)?", "must be `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:TIMES`")
+]
+Digest = Annotated[str, Fits(r"[^@\s$]+@sha256:[0-9a-f]{64}", "must name the image by its digest: NAME@sha256:…")]
+ProjectName = Annotated[
+    str, Fits(r"[a-z0-9][a-z0-9_-]*", "must be a Compose project name: lower-case letters, digits, `-` and `_`, in quotes where all digits")
+]
 
 
 class Differences(Strict):
@@ -139,11 +213,11 @@ class Differences(Strict):
 
     environment: Env = Field({}, description="env values; of a secret write `env:NAME`")
     replicas: int | None = Field(None, ge=0, description="how many")
-    ports: tuple[str, ...] | None = Field(None, description="published ports, instead of the file's: HOST:CONTAINER")
+    ports: tuple[Published, ...] | None = Field(None, description="published ports, instead of the file's: HOST:CONTAINER")
     limits: Limits = Field(Limits(), description="resource caps")
-    restart: str | None = Field(None, pattern=r"^(no|always|unless-stopped|on-failure(:\d+)?)$", description="restart policy")
+    restart: Restart | None = Field(None, description="restart policy")
     drop_mounts: Many = Field((), description="development mounts to leave out, by their path in the container")
-    image: str | None = Field(None, pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$", description="the image by digest: NAME@sha256:…")
+    image: Digest | None = Field(None, description="the image by digest: NAME@sha256:…")
 
     @property
     def any(self) -> bool:
@@ -154,7 +228,7 @@ class Environment(Strict):
     """A name for which sidekicks are attached, and what may differ there."""
 
     attach: tuple[str, ...] = Field((), description="names of sidekicks")
-    project: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Compose project name of the stack there")
+    project: ProjectName | None = Field(None, description="Compose project name of the stack there")
     services: dict[str, Differences] = Field({}, description="declared differences of app containers, by service")
 
 
@@ -176,6 +250,37 @@ THEIRS = {
     "working_dir": "what it runs",
     "configs": "an added mount",
     "secrets": "an added mount",
+    "cgroup": "its privileges",
+    "devices": "its privileges",
+    "dns": "its network",
+    "env_file": "its env; single values may differ under `environment`",
+    "expose": "its network",
+    "extra_hosts": "its network",
+    "group_add": "whom it runs as",
+    "hostname": "its network",
+    "init": "what it runs",
+    "ipc": "its privileges",
+    "logging": "where it prints to",
+    "pid": "its privileges",
+    "platform": "what it runs",
+    "pull_policy": "what it runs",
+    "read_only": "its file tree",
+    "security_opt": "its privileges",
+    "shm_size": "its memory",
+    "stop_grace_period": "how it ends",
+    "stop_signal": "how it ends",
+    "sysctls": "its privileges",
+    "ulimits": "its privileges",
+}
+
+OURS = {
+    "container_name": "nothing instead: sidekicks find it whatever its name",
+    "cpus": "`limits: {cpus: …}`",
+    "deploy": "`replicas` or `limits`",
+    "env": "`environment`",
+    "mem_limit": "`limits: {memory: …}`",
+    "pids_limit": "`limits: {pids: …}`",
+    "scale": "`replicas`",
 }
 
 
@@ -213,12 +318,13 @@ def read(text: str, name: str, owner: str, kinds: Mapping[str, type[Sidekick]]) 
     sidekicks = {key: sidekick(document, key, kinds) for key in mapping(document, ("sidekicks",))}
     environments = {key: environment(document, key) for key in mapping(document, ("environments",))}
     if not environments:
-        raise document.fault(("environments",), "`environments` is missing or empty; name at least one, such as `prod`")
+        raise document.fault(("environments",), "missing or empty; name at least one, such as `prod`")
     for key, each in environments.items():
         known_sidekicks(document, key, each, sidekicks)
     return Ops(document, owner, document.data.get("stack"), environments, sidekicks)
 
 
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 TOP = ("stack", "environments", "sidekicks")
 
 
@@ -237,7 +343,7 @@ def mapping(document: Document, path: Path) -> Iterable[str]:
     if not isinstance(found, (dict, type(None))):
         raise document.fault(path, "must be a mapping")
     for key in found or {}:
-        if not isinstance(key, str) or not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", key):
+        if not isinstance(key, str) or not re.fullmatch(NAME, key):
             raise document.fault((*path, key), "a name is made of letters, digits, `-`, `_` and `.`, and is text")
     return list(found or {})
 
@@ -249,6 +355,8 @@ def sidekick(document: Document, name: str, kinds: Mapping[str, type[Sidekick]])
         raise document.fault(path, "must be a mapping with `kind` and `for`")
     if "kind" not in entry:
         raise document.fault(path, f"`kind` is missing; {choices('', kinds)}")
+    if not isinstance(entry["kind"], str):
+        raise document.fault((*path, "kind"), f"must be text; {choices('', kinds)}")
     if entry["kind"] not in kinds:
         raise document.fault((*path, "kind"), f"no kind `{entry['kind']}`; {choices(str(entry['kind']), kinds)}")
     return document.decode(kinds[entry["kind"]], path)
@@ -259,11 +367,21 @@ def environment(document: Document, name: str) -> Environment:
     entry = document.plain(path)
     if entry is None:
         return Environment()
-    for service, wanted in (entry.get("services") or {}).items() if isinstance(entry, dict) else ():
-        for key in THEIRS.keys() & (wanted.keys() if isinstance(wanted, dict) else ()):
-            words = f"`{key}` is the developers' side ({THEIRS[key]}): it makes another container of it; change it in their file"
-            raise document.fault((*path, "services", service, key), words)
+    services = entry.get("services") if isinstance(entry, dict) else None
+    for service, wanted in services.items() if isinstance(services, dict) else ():
+        for key in wanted if isinstance(wanted, dict) else ():
+            theirs((*path, "services", service, key), key, document)
     return document.decode(Environment, path)
+
+
+def theirs(path: Path, key: str, document: Document) -> None:
+    """Refuse what Compose knows and ops may not change, with the reason or the right word."""
+    if key in THEIRS:
+        raise document.fault(
+            path, f"the developers' side ({THEIRS[key]}), so that it is the same container everywhere; change it in their file"
+        )
+    if key in OURS:
+        raise document.fault(path, f"no such setting; write {OURS[key]}")
 
 
 def known_sidekicks(document: Document, name: str, environment: Environment, sidekicks: Iterable[str]) -> None:
@@ -278,23 +396,45 @@ def known_sidekicks(document: Document, name: str, environment: Environment, sid
 def check(ops: Ops, project: Project) -> None:
     """Hold the ops file against the stack: every service it names must be there. Raises RemoraError with the line."""
     for name, each in ops.sidekicks.items():
-        match_known(ops.document, ("sidekicks", name, "for"), each.for_, project)
+        match_known(ops, ("sidekicks", name, "for"), each.for_, project)
+        matches_some(ops, ("sidekicks", name, "for"), each.for_, project)
     for name, place in ops.environments.items():
         for key, wanted in place.services.items():
             differences_known(ops.document, ("environments", name, "services", key), wanted, project)
 
 
-def match_known(document: Document, path: Path, match: Conditions, project: Project) -> None:
+def match_known(ops: Ops, path: Path, match: Conditions, project: Project) -> None:
     """A service or image pattern that fits nothing in the stack can match nothing, ever."""
-    for pattern in match.service:
+    for index, pattern in enumerate(match.service):
         if not fnmatch.filter(project.services, pattern):
-            raise document.fault(path, f"no service `{pattern}`; {choices(pattern, project.services)}")
-    images = {service.image for service in project.services.values()}
-    for pattern in match.image:
+            raise ops.document.fault((*path, "service", index), f"no service `{pattern}`; {choices(pattern, project.services)}")
+    images = {image for service in project.services.values() for image in images_of(ops, service)}
+    for index, pattern in enumerate(match.image):
         if not any(image_matches(pattern, image) for image in images):
-            raise document.fault(path, f"no service runs an image `{pattern}`; {choices(pattern, images)}")
-    for taken in getattr(match, "except_", ()):
-        match_known(document, (*path, "except"), taken, project)
+            raise ops.document.fault((*path, "image", index), f"no service runs an image `{pattern}`; {choices(pattern, images)}")
+    for index, taken in enumerate(getattr(match, "except_", ())):
+        match_known(ops, (*path, "except", index), taken, project)
+
+
+def images_of(ops: Ops, service: Service) -> set[str]:
+    """The images that a service may run: the developers', and those by digest of each environment."""
+    found = {place.services[service.name].image for place in ops.environments.values() if service.name in place.services}
+    return {service.image, *(image for image in found if image)}
+
+
+def matches_some(ops: Ops, path: Path, match: Match, project: Project) -> None:
+    """Conditions that fit one by one but never together, or that `except` takes away whole, match nothing either.
+
+    Only service and image are held against the file: an image may bring labels, env and ports that no file tells of.
+    """
+    wanted = Selector(service=match.service, image=match.image, except_=match.selector().except_)
+    facts = [
+        Facts(project.name, service.name, "", image, service.labels, service.env, service.ports)
+        for service in project.services.values()
+        for image in images_of(ops, service)
+    ]
+    if facts and not any(wanted.matches(each) for each in facts):
+        raise ops.document.fault(path, "matches nothing: no service fits all of its conditions without being taken away by `except`")
 
 
 def differences_known(document: Document, path: Path, wanted: Differences, project: Project) -> None:
@@ -302,9 +442,9 @@ def differences_known(document: Document, path: Path, wanted: Differences, proje
     if name not in project.services:
         raise document.fault(path, f"no service `{name}`; {choices(name, project.services)}")
     targets = {mount.target for mount in project.services[name].mounts}
-    for target in wanted.drop_mounts:
+    for index, target in enumerate(wanted.drop_mounts):
         if target not in targets:
-            raise document.fault((*path, "drop_mounts"), f"`{name}` has no mount at `{target}`; {choices(target, targets)}")
+            raise document.fault((*path, "drop_mounts", index), f"`{name}` has no mount at `{target}`; {choices(target, targets)}")
 
 
 def schema(kinds: Mapping[str, type[Sidekick]]) -> dict[str, Any]:
@@ -327,9 +467,10 @@ def schema(kinds: Mapping[str, type[Sidekick]]) -> dict[str, Any]:
             "environments": {
                 "type": "object",
                 "minProperties": 1,
+                "propertyNames": {"pattern": f"^{NAME}$"},
                 "additionalProperties": {"anyOf": [refs[(Environment, "validation")], {"type": "null"}]},
             },
-            "sidekicks": {"type": "object", "additionalProperties": sidekick},
+            "sidekicks": {"type": "object", "propertyNames": {"pattern": f"^{NAME}$"}, "additionalProperties": sidekick},
         },
         "$defs": defs["$defs"],
     }

@@ -18,6 +18,8 @@ def size(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise ValueError("must be a size, like 64m or 1g")
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", value.lower()) if isinstance(value, str) else None
     if not found or not float(found[1]):
         raise ValueError(f"`{value}` is not a size; write it like 64m or 1g")
@@ -31,6 +33,8 @@ def duration(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise ValueError("must be a time, like 30s, 5m or 1h30m")
     if not isinstance(value, str) or not re.fullmatch(r"(\d+[smhd])+", value):
         raise ValueError(f"`{value}` is not a time; write it like 30s, 5m or 1h30m")
     return sum(int(count) * SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhd])", value))

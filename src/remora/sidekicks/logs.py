@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from remora.core.destination import Destination, parse
-from remora.core.document import Strict
+from remora.core.document import Strict, Wrong
 from remora.core.kind import Unwoven
-from remora.core.ops import Many, Reference, Sidekick
+from remora.core.ops import Many, Network, Reference, Sidekick, Some
 from remora.core.sidekick import App, Caps, Context, Spec
 from remora.core.units import Size
 from remora.core.walls import Closed, covering
@@ -33,18 +33,23 @@ SILENT = ("none",)  # logging drivers that keep nothing anybody could read
 
 
 def destinations(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each must parse; ValueError says what is wrong."""
-    parsed = [str(parse(text, PORTS)) for text in texts]
-    if not parsed:
-        raise ValueError("name at least one destination")
-    if len(set(parsed)) < len(parsed):
-        raise ValueError("the same destination stands here twice; keep one")
+    """Each must parse, and stand there once."""
+    parsed: list[Destination] = []
+    for index, text in enumerate(texts):
+        try:
+            parsed.append(parse(text, PORTS))
+        except ValueError as error:
+            raise Wrong(str(error), index) from None
+        if parsed[-1] in parsed[:-1]:
+            raise Wrong("the same destination stands here twice; keep one", index)
     return texts
 
 
 def absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not path.startswith("/") for path in paths):
-        raise ValueError("paths are the app container's own, absolute: /var/log/nginx or /var/log/nginx/*.log")
+    """Each must be a path of the app container."""
+    for index, path in enumerate(paths):
+        if not path.startswith("/"):
+            raise Wrong("must be an absolute path in the app container, such as /var/log/nginx or /var/log/nginx/*.log", index)
     return paths
 
 
@@ -63,11 +68,11 @@ class Settings(Sidekick):
     from_: Annotated[Many, AfterValidator(absolute)] = Field(
         (), alias="from", description="folders, files or globs in the app container; without it, what the container prints"
     )
-    to: Annotated[Many, AfterValidator(destinations)] = Field(
+    to: Annotated[Some, AfterValidator(destinations)] = Field(
         description="one or more of file:///FOLDER, relp://, syslog+udp://, syslog+tcp://, syslog+tls://"
     )
     tls: Tls = Field(Tls(), description="certificates for syslog+tls://")
-    network: str = Field("bridge", description="the engine's network by which the destinations are reached")
+    network: Network = Field("bridge", description="the engine's network by which the destinations are reached")
     spool: Size = Field(256 << 20, description="what may wait on disk for destinations that are away; then the oldest goes, counted")
     rotate: Size = Field(100 << 20, description="file:// a file is rotated at this size")
     keep: int = Field(7, ge=1, description="file:// this many rotated files are kept")
