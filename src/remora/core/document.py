@@ -42,7 +42,7 @@ class Fits:
     words: str
 
     def check(self, value: object) -> object:
-        if isinstance(value, str) and re.fullmatch(self.pattern, value):
+        if isinstance(value, str) and re.fullmatch(self.pattern, value, re.ASCII):
             return value
         raise Wrong(self.words)
 

@@ -69,7 +69,7 @@ def ports(value: object) -> tuple[object, ...]:
 def port(value: object, place: int) -> str:
     text = str(value)
     first, _, last = text.partition("-")
-    if re.fullmatch(r"\d+(-\d+)?", text) and 0 < int(first) <= int(last or first) < 65536:
+    if re.fullmatch(r"[0-9]+(-[0-9]+)?", text) and 0 < int(first) <= int(last or first) < 65536:
         return text
     raise Wrong("must be a port, or a range such as 8000-8100", place)
 

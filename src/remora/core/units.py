@@ -20,7 +20,7 @@ def size(value: object) -> int:
         return value
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise ValueError("must be a size, like 64m or 1g")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", value.lower()) if isinstance(value, str) else None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", value.lower(), re.ASCII) if isinstance(value, str) else None
     if not found or not float(found[1]):
         raise ValueError(f"`{value}` is not a size; write it like 64m or 1g")
     return int(float(found[1]) * FACTORS[found[2]])
@@ -35,7 +35,7 @@ def duration(value: object) -> int:
         return value
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise ValueError("must be a time, like 30s, 5m or 1h30m")
-    if not isinstance(value, str) or not re.fullmatch(r"(\d+[smhd])+", value):
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9]+[smhd])+", value):
         raise ValueError(f"`{value}` is not a time; write it like 30s, 5m or 1h30m")
     return sum(int(count) * SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhd])", value))
 
