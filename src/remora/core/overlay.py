@@ -6,8 +6,9 @@ Compose's config hash of every app service stays what it was, so that nothing is
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -52,13 +53,19 @@ def overlay(project: Project, specs: Sequence[Spec], services: Mapping[str, str]
 
 def add(content: dict[str, Any], missing: list[str], project: Project, spec: Spec, service: str) -> None:
     """Put one sidekick into the file."""
-    name = "-".join(part for part in ("remora", spec.sidekick, spec.role, service) if part)
-    content["services"][name] = {
-        key: value for key, value in entry(content, missing, project, spec, service).items() if value not in (None, [], {}, "")
-    }
+    wanted = "-".join(part for part in ("remora", spec.sidekick, spec.role, service) if part)
+    name = free(wanted, [*project.services, *content["services"]])
+    given = entry(content, missing, project, spec, service, name)
+    content["services"][name] = {key: value for key, value in given.items() if value not in (None, [], {}, "")}
 
 
-def entry(content: dict[str, Any], missing: list[str], project: Project, spec: Spec, service: str) -> dict[str, Any]:
+def free(name: str, taken: Collection[str]) -> str:
+    """`name`, or with the first number that nobody has: what the project has is never written over."""
+    tries = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(each for each in tries if each not in taken)
+
+
+def entry(content: dict[str, Any], missing: list[str], project: Project, spec: Spec, service: str, name: str) -> dict[str, Any]:
     return {
         "image": spec.image,
         "pull_policy": "never" if spec.recipe else None,
@@ -72,7 +79,7 @@ def entry(content: dict[str, Any], missing: list[str], project: Project, spec: S
         "ipc": f"service:{service}" if "ipc" in spec.walls else None,
         "volumes": [text for text in (volume(content, missing, project, spec, mount, service) for mount in spec.mounts) if text],
         "tmpfs": list(spec.tmpfs),
-        "secrets": [secret(content, spec, service, *each) for each in spec.secrets],
+        "secrets": [secret(content, project, name, *each) for each in spec.secrets],
         "mem_limit": spec.caps.memory,
         "memswap_limit": spec.caps.memory,
         "cpus": spec.caps.cpus,
@@ -102,16 +109,18 @@ def network(content: dict[str, Any], project: Project, spec: Spec, service: str)
     if spec.network in ("none", "bridge", "host"):
         return {"network_mode": spec.network}
     keys = {(each or {}).get("name", key): key for key, each in (project.config.get("networks") or {}).items()}
-    if spec.network not in keys:
-        content.setdefault("networks", {})[spec.network] = {"external": True, "name": spec.network}
-    return {"networks": [keys.get(spec.network, spec.network)]}
+    if spec.network in keys:
+        return {"networks": [keys[spec.network]]}
+    key = free(spec.network, list(keys.values()))
+    content.setdefault("networks", {})[key] = {"external": True, "name": spec.network}
+    return {"networks": [key]}
 
 
 def volume(content: dict[str, Any], missing: list[str], project: Project, spec: Spec, mount: Mount, service: str) -> Any:
     """One mount; a sidekick's own volume is declared under the name that remora itself would use."""
     keys = {name: key for key, name in project.volumes.items()}
     source = keys.get(mount.source, mount.source)
-    if not source or (mount.type == "volume" and source == mount.source and not source.startswith("remora_")):
+    if not source or (mount.type == "volume" and mount.source not in keys and not source.startswith("remora_")):
         missing.append(
             f"{spec.name}: Compose has no name for the anonymous volume at {mount.target} of `{service}`; name it in the compose file"
         )
@@ -122,10 +131,10 @@ def volume(content: dict[str, Any], missing: list[str], project: Project, spec: 
     return {**found, "read_only": True} if mount.read_only else found
 
 
-def secret(content: dict[str, Any], spec: Spec, service: str, name: str, reference: str) -> dict[str, Any]:
+def secret(content: dict[str, Any], project: Project, owner: str, name: str, reference: str) -> dict[str, Any]:
     """A reference stays a reference: to a variable, or to a file."""
     source, _, where = reference.partition(":")
-    key = "-".join(part for part in ("remora", spec.sidekick, spec.role, service, name) if part)
+    key = free(f"{owner}-{name}", [*(project.config.get("secrets") or {}), *content.get("secrets", {})])
     content.setdefault("secrets", {})[key] = {"environment": where} if source == "env" else {"file": where}
     return {"source": key, "target": f"/run/secrets/{name}", "mode": 0o400}
 
