@@ -1,0 +1,1 @@
+"""The sidekick images: a folder each, with its Dockerfile and its programs."""

@@ -1,0 +1,199 @@
+"""The sender's share of Python: writes rsyslog's configuration before it starts, and knows when everything is sent.
+
+The settings are those that lose nothing: every queue is `Direct`, so nothing is held in memory, and imfile notes its
+position only after what it read was handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from remora.images.logs.senders import BACK, Sender, sizes
+from remora.images.logs.spool import HEAD
+
+PORTS = {"relp": 2514, "syslog+udp": 514, "syslog+tcp": 514, "syslog+tls": 6514}
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+ROTATE = "/opt/remora/images/logs/rotate.sh"
+LARGEST = 2**31 - 1  # rsyslog keeps a file's size limit in an int
+RETRY = 'action.resumeRetryCount="-1" action.resumeInterval="1" action.resumeIntervalMax="10"'
+DATAGRAM = 60000  # bytes of text that fit one datagram with its metadata
+
+CONF = """\
+global(workDirectory="{state}" maxMessageSize="4m" localHostname="{host}" net.enableDNS="off")
+module(load="imfile" mode="inotify")
+module(load="mmjsonparse")
+main_queue(queue.type="Direct")
+{before}
+ruleset(name="send" queue.type="Direct") {{
+  if $rawmsg startswith "#" then stop
+{action}
+}}
+input(type="imfile" file="/spool/segments/*/*.jsonl" tag="remora" ruleset="send"
+  persistStateInterval="0" persistStateAfterSubmission="on")
+"""
+
+SYSLOG = """\
+template(name="line" type="list") {{
+  constant(value="<") property(name="$.priority") constant(value=">1 ")
+  property(name="$.time") constant(value=" {host} ")
+  property(name="$!service" position.from="1" position.to="48") constant(value=" ")
+  property(name="$!container" position.from="1" position.to="128")
+  constant(value=" - [remora@32473 stack=\\"") property(name="$!stack")
+  constant(value="\\" service=\\"") property(name="$!service")
+  constant(value="\\" replica=\\"") property(name="$!replica")
+  constant(value="\\" container=\\"") property(name="$!container")
+  constant(value="\\" id=\\"") property(name="$!id")
+  constant(value="\\" stream=\\"") property(name="$!stream")
+  constant(value="\\" environment=\\"") property(name="$!environment")
+  constant(value="\\" time=\\"") property(name="$!time")
+  constant(value="\\"] ") property(name="$!log"{text})
+}}"""
+
+PARSE = """\
+  action(type="mmjsonparse" cookie="")
+  set $.priority = "134";
+  if $!stream == "stderr" then set $.priority = "131";
+  set $.time = $!time;
+  if strlen($!time) > 27 then set $.time = substring($!time, 0, 26) & "Z";
+"""
+
+
+def render(settings: dict[str, Any], host: str, root: str = "/spool") -> str:
+    """rsyslog's configuration for a destination."""
+    url = urlsplit(settings["destination"])
+    state = os.path.join(root, "state", settings["id"])
+    if url.scheme == "file":
+        return CONF.format(state=state, host=host, before=FILES, action=files(settings))
+    target = f'target="{url.hostname}" port="{url.port or PORTS[url.scheme]}" template="line" queue.type="Direct" {RETRY}'
+    text = f' position.from="1" position.to="{DATAGRAM}"' if url.scheme == "syslog+udp" else ""
+    before = SYSLOG.format(host=host, text=text) + ('\nmodule(load="omrelp")' if url.scheme == "relp" else "")
+    ways = {
+        "relp": f'action(type="omrelp" {target} timeout="10")',
+        "syslog+udp": f'action(type="omfwd" protocol="udp" {target})',
+        "syslog+tcp": f'action(type="omfwd" protocol="tcp" {target} {STREAM})',
+        "syslog+tls": f'action(type="omfwd" protocol="tcp" {target} {STREAM} {tls(settings["tls"], url.hostname or "")})',
+    }
+    return CONF.format(state=state, host=host, before=before, action=f"{PARSE}  {ways[url.scheme]}")
+
+
+STREAM = 'TCP_Framing="octet-counted" KeepAlive="on" ResendLastMSGOnReconnect="on"'
+
+FILES = """\
+template(name="path" type="string" string="/out/%msg:F,34:4:secpath-replace%/%msg:F,34:12:secpath-replace%.log")
+template(name="line" type="string" string="%msg%\\n")"""
+
+
+def files(settings: dict[str, Any]) -> str:
+    """One file a service. Where stack and service stand in a record is fixed, and no quotes are in them."""
+    limit = min(settings["file"]["rotate"], LARGEST)
+    return (
+        f'  action(type="omfile" dynaFile="path" template="line" queue.type="Direct" {RETRY} dynaFileCacheSize="200"\n'
+        f'    dirCreateMode="0755" fileCreateMode="0644" rotation.sizeLimit="{limit}"\n'
+        f'    rotation.sizeLimitCommand="{ROTATE} {limit} {settings["stack"]}")'
+    )
+
+
+def tls(given: dict[str, str], host: str) -> str:
+    """The destination must show a certificate for its name; ours is shown where there is one."""
+    own = "".join(f' StreamDriver.{key}File="{given[name]}"' for key, name in (("Cert", "cert"), ("Key", "key")) if name in given)
+    return (
+        f'StreamDriver="ossl" StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="{host}" '
+        f'StreamDriver.CAFile="{given.get("ca", SYSTEM_CA)}"{own}'
+    )
+
+
+# ---- positions ----
+
+
+def rewind(folder: str, segments: dict[str, int], lines: int) -> None:
+    """Go back `lines` lines in every reader's segments: RELP has up to 128 under way that nobody confirmed."""
+    sender = Sender(folder)
+    sender.look()
+    states = {path: name for name, (path, _, _) in sender.seen.items()}
+    for reader in {os.path.dirname(path) for path in segments}:
+        left = lines
+        for path in sorted((path for path in states if os.path.dirname(path) == reader and path in segments), reverse=True):
+            offset, left = back(path, sender.sent[path], left)
+            place(os.path.join(folder, states[path]), offset)
+            if left <= 0:
+                break
+
+
+def back(path: str, offset: int, lines: int) -> tuple[int, int]:
+    """The offset `lines` lines before `offset`, and how many lines are missing to that."""
+    with open(path, "rb") as file:
+        ends = [found.end() for found in re.finditer(b"\n", file.read(offset))]
+    if len(ends) > lines + 1:
+        return ends[-lines - 1], 0
+    return min(HEAD, offset), lines - max(0, len(ends) - 1)
+
+
+def place(state: str, offset: int) -> None:
+    """Write an offset into a state file of imfile."""
+    with open(state, "rb") as file:
+        text = re.sub(rb'("(?:curr|strt)_offs": *)\d+', rb"\g<1>%d" % offset, file.read())
+    text = re.sub(rb', *"prev_(?:line|msg)_segment": *"(?:[^"\\]|\\.)*"', b"", text)
+    with open(state + ".new", "wb") as file:
+        file.write(text)
+    os.rename(state + ".new", state)
+
+
+def left(root: str, id: str) -> int:
+    """Bytes that are not sent yet."""
+    sender = Sender(os.path.join(root, "state", id))
+    sender.look()
+    return sum(max(0, size - max(HEAD, sender.sent.get(path, 0))) for path, size in sizes(os.path.join(root, "segments")).items())
+
+
+# ---- what run.sh calls ----
+
+
+def prepare(settings: dict[str, Any], run: str, root: str = "/spool") -> None:
+    state = os.path.join(root, "state", settings["id"])
+    segments = os.path.join(root, "segments")
+    os.makedirs(state, exist_ok=True)
+    os.makedirs(segments, exist_ok=True)
+    if settings["destination"].startswith("relp:"):
+        rewind(state, sizes(segments), BACK)
+    host = os.environ.get("HOSTNAME_OF_ENGINE") or os.environ.get("HOSTNAME") or "-"
+    write(os.path.join(run, "rsyslog.conf"), render(settings, re.sub(r"[^!-~]", "_", host)))
+    if settings["destination"].startswith("file:"):
+        kept = settings["file"]
+        write(os.path.join(run, "keep"), f"{kept['keep']} {'gz' if kept['compress'] else 'plain'} {settings['stack']}\n")
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def drain(settings: dict[str, Any], root: str = "/spool") -> bool:
+    """Wait until everything is sent, but not for ever."""
+    end = time.monotonic() + settings.get("drain_seconds", 10)
+    while left(root, settings["id"]):
+        if time.monotonic() > end:
+            print(f"sender: {settings['destination']} did not take everything; the rest waits in the spool", file=sys.stderr)
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def main() -> None:
+    settings = json.loads(os.environ["REMORA_LOGS"])
+    match sys.argv[1:]:
+        case ["render", run]:
+            prepare(settings, run)
+        case ["drain"]:
+            sys.exit(0 if drain(settings) else 1)
+        case _:
+            sys.exit("render FOLDER, or drain")
+
+
+if __name__ == "__main__":
+    main()
