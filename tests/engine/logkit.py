@@ -15,6 +15,7 @@ from typing import Any
 
 import docker
 from docker.types import LogConfig, Mount
+
 from remora.engines import recipes
 
 LIMIT = 60.0
@@ -191,6 +192,12 @@ class Kit:
     def received(self, word: str = "receiver") -> list[str]:
         found = self.files(self.name(word), "/received.log")
         return found.get("received.log", b"").decode(errors="replace").split("\n")[:-1]
+
+    def count(self, word: str = "receiver") -> int:
+        """How many lines a receiver has."""
+        made = self.api.exec_create(self.name(word), ["sh", "-c", "wc -l < /received.log || echo 0"], stderr=False)
+        said = self.api.exec_start(made["Id"]).decode().split()
+        return int(said[0]) if said and said[0].isdigit() else 0
 
     def status(self, reader: str = "reader") -> dict[str, Any]:
         found = self.files(self.name(reader), f"/spool/status/{reader}.json")

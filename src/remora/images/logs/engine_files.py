@@ -49,7 +49,8 @@ class EngineFiles:
         self.known: dict[str, Known] = {}
         self.tails: dict[str, Tail] = {}
         self.scanned = 0.0
-        self.watch = watch
+        self.unsettled = False  # a container could not be read yet
+        self.stopping = False
         watch.add(self.root)
 
     @property
@@ -62,7 +63,7 @@ class EngineFiles:
 
     def pieces(self, appeared: bool) -> Iterator[Piece]:
         """One turn for every container; first those that have appeared."""
-        if appeared or time.monotonic() - self.scanned > RESCAN:
+        if appeared or self.unsettled or time.monotonic() - self.scanned > RESCAN:
             self.scan()
         for id, tail in list(self.tails.items()):
             data = b"".join(tail.read(SHARE))
@@ -72,10 +73,14 @@ class EngineFiles:
                 del self.tails[id]
                 self.known.pop(id, None)
                 yield Piece(id, None, tail.finish())
+        for id in [id for id in self.positions if not os.path.isdir(os.path.join(self.root, id))]:  # gone while nobody looked
+            del self.positions[id]
+            yield Piece(id, None, b"")
 
     def scan(self) -> None:
         """Find containers that are new or have changed."""
         self.scanned = time.monotonic()
+        self.unsettled = False
         there = [name for name in os.listdir(self.root) if len(name) == 64]
         for id in there:
             folder = os.path.join(self.root, id)
@@ -84,7 +89,7 @@ class EngineFiles:
                 if id not in self.known or self.known[id].changed != changed:
                     self.learn(id, folder, changed)
             except (OSError, ValueError):  # it is just being made, or removed
-                continue
+                self.unsettled = True
         for id in set(self.known).difference(there, self.tails):
             del self.known[id]
 

@@ -17,7 +17,6 @@ import time
 from remora.images.logs.record import stamp
 
 START = b'{"log":"'
-NEXT = b'\n{"log":"'
 TAIL = b'","stream":"'
 END = b'\\n","stream":"'
 ODD = b'\\\\n","stream":"'  # a text that ends in a backslash and an n, not in a newline
@@ -39,15 +38,17 @@ class Joiner:
 
     def convert(self, chunk: bytes) -> bytes:
         """The records in `chunk`, which holds whole lines."""
-        if not self.parts and chunk.startswith(START) and ODD not in chunk:
-            lines = chunk.split(NEXT)
-            texts = (b"\n" + self.prefix + b'"log":"').join(lines).split(END)
-            if len(texts) == len(lines) + 1 and chunk.count(b"\n") == len(lines):
-                return self.prefix + TAIL.join(texts)[1:]
+        if not self.parts and ODD not in chunk:
+            lines = chunk.split(START)
+            texts = (self.prefix + b'"log":"').join(lines).split(END)
+            if not lines[0] and len(texts) == len(lines) == chunk.count(b"\n") + 1:
+                return TAIL.join(texts)
         return b"".join(self.line(line + b"\n") for line in chunk[:-1].split(b"\n"))
 
     def line(self, line: bytes) -> bytes:
         """The record that a line completes, or nothing."""
+        if (torn := line.find(START, 1)) > 0:
+            return self.strange(line[:torn]) + self.line(line[torn:])
         text, found, rest = line.partition(TAIL)
         if not found or not text.startswith(START) or not rest.endswith(b"}\n"):
             return self.strange(line)
@@ -62,7 +63,7 @@ class Joiner:
         return self.prefix + b'"log":"' + joined + TAIL + first
 
     def strange(self, line: bytes) -> bytes:
-        """A line that the driver did not write, or not whole."""
+        """What the driver did not write, or not whole."""
         text = line.rstrip(b"\n").decode(errors="replace")
         return self.record(json.dumps(text).encode()[1:-1], b'unknown","time":"%s"}\n' % stamp(time.time_ns()).encode()) if text else b""
 

@@ -28,7 +28,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 class Source(Protocol):
-    """Where lines come from."""
+    """Where lines come from. `stopping` is set before the last turn."""
+
+    stopping: bool
 
     @property
     def followed(self) -> list[dict[str, str]]:
@@ -66,8 +68,10 @@ class Reader:
         appeared = True
         while not self.stopping:
             moved = self.turn(appeared)
+            self.keeper.sweep()
             self.upkeep()
             appeared = self.watch.wait(UPKEEP if self.full else BUSY if moved else IDLE)
+        self.source.stopping = True
         end = time.monotonic() + 1.5
         while self.turn(True) and time.monotonic() < end:
             pass
@@ -81,8 +85,7 @@ class Reader:
         positions: dict[str, str | None] = {}
         size = 0
         try:
-            if self.spool.pending:
-                self.spool.finish()
+            self.spool.finish()
             for piece in self.source.pieces(appeared):
                 batch.append(piece.data)
                 positions[piece.source] = piece.position

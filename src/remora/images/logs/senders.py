@@ -31,7 +31,7 @@ class Sender:
     folder: str
     sent: dict[str, int] = field(default_factory=dict)  # path of a segment → bytes
     seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # state file → segment, its time and size
-    moved: float = 0.0  # when it got on, or had nothing to do
+    moved: float = field(default_factory=time.monotonic)  # when it got on, or had nothing to do
     stuck: int = 0  # when that was, for people; 0 while it gets on
     total: tuple[int, int] = (0, 0)  # bytes sent of how many segments, at the last look
 
@@ -76,18 +76,18 @@ class Keeper:
         self.senders = {each: Sender(os.path.join(spool.root, "state", each)) for each in destinations}
         self.lines: dict[str, int] = {}  # closed segments → lines
         self.sizes: dict[str, int] = {}  # all segments, of other readers too → bytes
+        self.going: list[str] = []  # segments to be deleted, oldest first
         self.knocked = time.monotonic()
 
     def work(self) -> None:
-        """Look around, then delete what can go."""
+        """Look around, and see what can go."""
         self.sizes = sizes(os.path.join(self.spool.root, "segments"))
         for sender in self.senders.values():
             sender.look()
             sender.forget(self.sizes)
             self.watch(sender)
         own = [os.path.join(self.spool.folder, name) for name in self.spool.names() if name != self.spool.name]
-        self.reclaim(own)
-        self.others()
+        self.going = self.reclaimable(own) + self.others()
         if sum(self.sizes.values()) > self.spool.limits.bytes:
             self.shrink(own)
         self.knock()
@@ -109,22 +109,28 @@ class Keeper:
         """Whether every destination has all of a segment."""
         return all(sender.sent.get(path, 0) >= self.sizes.get(path, 0) for sender in self.senders.values())
 
-    def reclaim(self, own: list[str]) -> None:
-        """Delete what everyone has, but for the newest lines."""
+    def sweep(self) -> None:
+        """Delete one segment; an imfile that looks at the folder just then complains of those that vanish under its hands."""
+        if self.going:
+            self.remove(self.going.pop(0))
+
+    def reclaimable(self, own: list[str]) -> list[str]:
+        """What everyone has, but for the newest lines."""
+        found = []
         behind = 0
         for path in reversed(own):
             if not self.done(path):
                 behind = 0
             elif behind >= BACK:
-                self.remove(path)
+                found.append(path)
             else:
                 behind += self.count(path)
+        return found[::-1]
 
-    def others(self) -> None:
-        """Delete what readers that are gone left behind, once it is sent."""
-        for path in list(self.sizes):
-            if os.path.dirname(path) != self.spool.folder and self.done(path) and old(path):
-                self.remove(path)
+    def others(self) -> list[str]:
+        """What readers that are gone left behind, once it is sent."""
+        strange = [path for path in self.sizes if os.path.dirname(path) != self.spool.folder]
+        return [path for path in strange if self.done(path) and old(path)]
 
     def shrink(self, own: list[str]) -> None:
         """Delete the oldest until the spool is within its cap; what a sender has open would go out all the same."""

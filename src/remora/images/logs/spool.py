@@ -83,8 +83,9 @@ class Spool:
     def append(self, data: bytes, positions: Mapping[str, str | None]) -> None:
         """Append records, and note how far the sources are read then; None forgets a source.
 
-        Raises OSError where the disk is full; `finish` goes on from there, and nothing else may be appended before.
+        Raises OSError where the disk is full; `finish` goes on from there.
         """
+        self.finish()
         for key, position in positions.items():
             if position is None:
                 self.positions.pop(key, None)
@@ -93,7 +94,7 @@ class Spool:
         self.counted["lines"] += data.count(b"\n")
         self.counted["bytes"] += len(data)
         self.data = data
-        self.finish()
+        self.write()
 
     @property
     def pending(self) -> bool:
@@ -102,6 +103,10 @@ class Spool:
 
     def finish(self) -> None:
         """Append what is pending; may be called again after an error."""
+        if self.pending:
+            self.write()
+
+    def write(self) -> None:
         if not self.staged:
             if self.data and self.file < 0:
                 self.begin()
@@ -159,7 +164,7 @@ class Spool:
     def note(self) -> None:
         """Note counts and positions without data, unless data is pending and will take them along."""
         if not self.pending:
-            self.finish()
+            self.write()
 
     def delete(self, name: str) -> None:
         path = os.path.join(self.folder, name)
