@@ -8,20 +8,28 @@ is about 10 MB a second for each container, so the proof rotates at 4 MB and kee
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
+import subprocess
 import time
+import zlib
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from docker.types import Mount
-from logkit import WHOLE, Kit, account, until
+from logkit import WHOLE, Kit, account, numbers, packed, until
 
 pytestmark = pytest.mark.engine
 
 SOAK = os.environ.get("REMORA_SOAK") == "1"
 LINES = 333_334 if SOAK else 50_000  # of each of three containers
 AWAY = 60.0 if SOAK else 5.0
-ROTATED = {"max-size": "4m", "max-file": "5"}
+PAUSE = 1.5 if SOAK else 0.3  # between two kills; the reader is back and has caught up before the next
+ROTATED = {"max-size": "8m", "max-file": "5"}
 SERVICES = ("rng", "hasher", "worker")
 
 
@@ -41,7 +49,7 @@ def test_nothing_is_lost_with_relp(kit: Kit) -> None:
     for service in SERVICES:
         kit.printer(service, LINES, every=5, options=ROTATED)
     for each in (reader, sender, reader):
-        time.sleep(0.3)
+        time.sleep(PAUSE)
         kit.kill(each)
     kit.kill(kit.name("receiver"), away=AWAY)
     kit.kill(sender)
@@ -186,3 +194,149 @@ def test_files_of_an_app(kit: Kit) -> None:
 
 def words(kit: Kit) -> list[str]:
     return [line.partition(" ")[2] for line in kit.received()]
+
+
+def authority(folder: Path, name: str) -> dict[str, bytes]:
+    """A certificate authority, and a certificate by it for `name` and for our side, made by openssl."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA")
+    for who, common in (("server", name), ("client", "sender")):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN={common}")
+        (folder / "ext").write_text(f"subjectAltName=DNS:{common}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext")
+        openssl("x509", "-req", "-in", f"{who}.csr", "-out", f"{who}.pem", *signing)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def tls(kit: Kit, made: dict[str, bytes], destination: str, id: str = "d-1", **more: Any) -> str:
+    """A sender with its secrets, which the engine mounts as files."""
+    given = {f"/run/secrets/{name}": made[path] for name, path in (("ca", "ca.pem"), ("cert", "client.pem"), ("key", "client.key"))}
+    where = {name: f"/secrets/{name}" for name in ("ca", "cert", "key")}
+    secrets = kit.volume(f"secrets-{id}")
+    box = kit.create(f"box-{id}", ["true"], mounts=[Mount("/secrets", secrets, type="volume")], start=False)
+    for path, content in given.items():
+        kit.client.containers.get(box).put_archive("/secrets", packed(Path(path).name, content))
+    mounts = [Mount("/secrets", secrets, type="volume", read_only=True)]
+    return kit.sender(destination, id, f"sender-{id}", settings={"tls": where}, mounts=mounts, **more)
+
+
+def test_with_tls_only_what_lay_in_the_socket_is_lost(kit: Kit, tmp_path: Path) -> None:
+    name = kit.name("receiver")
+    made = authority(tmp_path, name)
+    files = {"/tls/ca.pem": made["ca.pem"], "/tls/cert.pem": made["server.pem"], "/tls/key.pem": made["server.key"]}
+    kit.receiver("tls", auth="x509/certvalid", files=files)
+    reader = kit.reader()
+    sender = tls(kit, made, f"syslog+tls://{name}:6514")
+    count = 100_000 if SOAK else 20_000
+    for turn, victim in enumerate((sender, reader, sender)):
+        kit.printer(f"calm{turn}", count)
+        time.sleep(0.3)
+        kit.kill(victim)
+    counts = {f"calm{turn}": count for turn in range(3)}
+    assert until(lambda: kit.count() >= 3 * count and not account(kit.received(), counts)[0]), kit.said(sender)
+    print(f"\nTLS: of {3 * count} lines 0 lost, {account(kit.received(), counts)[1]} twice; both killed")
+    kit.printer("storm", count)
+    time.sleep(0.5)
+    kit.kill(name, away=2)
+    until(lambda: not account(kit.received(), {"storm": count})[0], 20)
+    lost, again = account(kit.received(), {"storm": count})
+    gaps = sum(1 for a, b in pairwise(sorted(set(numbers(kit.received(), "storm")))) if b - a > 1)
+    print(f"TLS: of {count} lines {lost} lost, {again} twice; the receiver killed")
+    assert lost < 10_000 and gaps <= 1
+
+
+def test_a_certificate_for_another_name_gets_nothing(kit: Kit, tmp_path: Path) -> None:
+    made = authority(tmp_path, "somebody-else")
+    files = {"/tls/ca.pem": made["ca.pem"], "/tls/cert.pem": made["server.pem"], "/tls/key.pem": made["server.key"]}
+    kit.receiver("tls", files=files)
+    kit.reader()
+    tls(kit, made, f"syslog+tls://{kit.name('receiver')}:6514")
+    kit.printer("web", 1000)
+    assert until(lambda: bool(kit.status() and kit.status()["destinations"]["d-1"]["waiting_since"]), 20)
+    assert kit.count() == 0
+
+
+def test_files_are_rotated_and_compressed_and_lose_nothing(kit: Kit) -> None:
+    count = 60_000
+    out = kit.volume("out")
+    kit.reader()
+    settings = {"file": {"rotate": 1 << 20, "keep": 50, "compress": True}, "destination": "file:///srv/logs"}
+    sender = kit.sender("file:///srv/logs", settings=settings, mounts=[Mount("/out", out, type="volume")])
+    for service in ("web", "worker"):
+        kit.printer(service, count)
+    time.sleep(1)
+    kit.kill(sender)
+    assert until(lambda: len(set(filed(kit, sender, "web"))) == len(set(filed(kit, sender, "worker"))) == count), kit.said(sender)
+    assert until(lambda: sum(name.endswith(".gz") for name in kit.files(sender, "/out")) > 10)
+    assert all(len(data) <= (1 << 20) + 1000 for data in kit.files(sender, "/out").values())
+    assert set(filed(kit, sender, "worker")) == set(range(count))
+    assert kit.stop(sender) == 0
+
+
+def filed(kit: Kit, sender: str, service: str) -> list[int]:
+    """The numbers in a service's files, compressed or not."""
+    found = []
+    for name, data in kit.files(sender, "/out").items():
+        if name.split("/")[-1].startswith(f"{service}.log"):
+            try:
+                text = gzip.decompress(data) if name.endswith(".gz") else data
+            except (EOFError, zlib.error):
+                continue  # just being compressed; the original is still there
+            records = [json.loads(line) for line in text.splitlines() if line.endswith(b"}")]
+            found += [int(record["log"].split()[1]) for record in records]
+    return found
+
+
+def test_no_more_files_are_kept_than_asked(kit: Kit) -> None:
+    out = kit.volume("out")
+    kit.reader()
+    settings = {"file": {"rotate": 300_000, "keep": 3, "compress": True}}
+    sender = kit.sender("file:///srv/logs", settings=settings, mounts=[Mount("/out", out, type="volume")])
+    kit.printer("web", 20_000)
+    assert until(lambda: len(kit.files(sender, "/out")) > 5)
+    assert until(lambda: len(kit.files(sender, "/out")) == 4, 20)
+
+
+def test_a_full_spool_drops_the_oldest_and_counts_them(kit: Kit) -> None:
+    count = 60_000
+    kit.reader(spool={"bytes": 4 << 20, "segment_bytes": 256 << 10})
+    kit.wait(kit.printer("web", count))
+    assert until(lambda: kit.status().get("lines") == count and kit.status()["spooled_bytes"] <= 4 << 20)
+    dropped = kit.status()["dropped"]["lines"]
+    kit.kill(kit.name("reader"))
+    kit.receiver("relp")
+    kit.sender(f"relp://{kit.name('receiver')}:2514")
+    assert until(lambda: kit.count() >= count - dropped)
+    time.sleep(1)
+    assert account(kit.received(), {"web": count}) == (dropped, 0)
+    assert kit.status()["dropped"]["lines"] == dropped > 0
+
+
+def test_a_destination_that_is_away_is_named_and_the_reader_goes_on(kit: Kit) -> None:
+    kit.reader(destinations=("d-1", "d-2"))
+    kit.receiver("relp")
+    kit.sender(f"relp://{kit.name('receiver')}:2514")
+    away = kit.sender("relp://nobody.invalid:2514", "d-2", "away")
+    kit.printer("web", 5000)
+    assert until(lambda: kit.count() == 5000)
+    assert until(lambda: bool(kit.status()["destinations"]["d-2"]["waiting_since"]), 20)
+    assert kit.status()["destinations"]["d-1"] == {"waiting_bytes": 0, "waiting_since": None}
+    assert "destination d-2 takes nothing" in kit.said(kit.name("reader"))
+    assert kit.stop(away, 20) == 0
+
+
+def test_a_full_disk_is_said_and_waited_for(kit: Kit) -> None:
+    count = 60_000
+    small = kit.volume("small", type="tmpfs", device="tmpfs", o="size=8m")
+    kit.spool = small
+    reader = kit.reader()
+    kit.wait(kit.printer("web", count))
+    assert until(lambda: "cannot write to the spool: No space left on device" in kit.said(reader))
+    assert kit.api.inspect_container(reader)["RestartCount"] == 0
+    kit.receiver("relp")
+    kit.sender(f"relp://{kit.name('receiver')}:2514")
+    assert until(lambda: kit.count() >= count, 90), (kit.said(reader), kit.count())
+    assert account(kit.received(), {"web": count})[0] == 0

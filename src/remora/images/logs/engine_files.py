@@ -19,6 +19,7 @@ from remora.images.logs.watch import Watch
 
 SHARE = 512 << 10  # bytes from one container before the others have their turn
 RESCAN = 1.0
+GAP = "the engine rotated lines away before they were read; raise its max-size or max-file"
 SILENT = "its logging driver is none: what it prints is kept nowhere"
 
 
@@ -55,7 +56,12 @@ class EngineFiles:
 
     @property
     def faults(self) -> list[str]:
-        return sorted(known.fault for known in self.known.values() if known.fault)
+        gaps = [f"container {self.name(id)}: {GAP}" for id, tail in self.tails.items() if tail.gaps]
+        return sorted([*gaps, *(known.fault for known in self.known.values() if known.fault)])
+
+    def name(self, id: str) -> str:
+        seen = self.known[id].seen
+        return seen.origin.container if seen else id[:12]
 
     @property
     def followed(self) -> list[dict[str, str]]:

@@ -35,6 +35,7 @@ class Text(File):
         self.path = self.name = path  # where it is, and where it was when it was found
         self.offset = self.crc = 0
         self.grown = time.monotonic()
+        self.noted = bool(position)  # whether the spool knows of it
         self.former: tuple[int, int, int] | None = None  # offset, checksum and signature before it was truncated
         if position:
             self.offset, self.crc, self.signed = position["offset"], position["crc"], position["signature"]
@@ -105,7 +106,8 @@ class Files:
         for key, text in list(self.texts.items()):
             text.check()
             data = b"".join(self.read(text))
-            if data:
+            if data or (text.offset and not text.noted):
+                text.noted = True
                 yield Piece(key, text.position, data)
             elif self.over(text):
                 del self.texts[key]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from remora.images.logs.engine_files import EngineFiles, Piece
+from remora.images.logs.engine_files import SHARE, EngineFiles, Piece
 from remora.images.logs.record import stamp
 from remora.images.logs.senders import Keeper
 from remora.images.logs.spool import Limits, Spool
@@ -58,6 +58,7 @@ class Reader:
         self.stopping = False
         self.kept = 0.0  # when upkeep was last done
         self.full = ""
+        self.behind = False  # whether the last look left something unread
         self.status = os.path.join(root, "status", f"{self.name}.json")
         os.makedirs(os.path.dirname(self.status), exist_ok=True)
         self.said: dict[str, Any] = {}
@@ -70,7 +71,7 @@ class Reader:
             moved = self.turn(appeared)
             self.keeper.sweep()
             self.upkeep()
-            appeared = self.watch.wait(UPKEEP if self.full else BUSY if moved else IDLE)
+            appeared = self.watch.wait(UPKEEP if self.full else 0 if self.behind else BUSY if moved else IDLE)
         self.source.stopping = True
         end = time.monotonic() + 1.5
         while self.turn(True) and time.monotonic() < end:
@@ -84,12 +85,14 @@ class Reader:
         batch: list[bytes] = []
         positions: dict[str, str | None] = {}
         size = 0
+        self.behind = False
         try:
             self.spool.finish()
             for piece in self.source.pieces(appeared):
                 batch.append(piece.data)
                 positions[piece.source] = piece.position
                 size += len(piece.data)
+                self.behind = self.behind or len(piece.data) >= SHARE
                 if size >= BATCH:
                     batch, data = [], b"".join(batch)
                     size = 0

@@ -12,6 +12,7 @@ when it has read 512 bytes of a file, before it has sent them: with this line in
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from remora.images.logs.redo import Batch, Redo
 
 HEAD = 640  # bytes of a segment's first line
+RESERVE = 1 << 20  # bytes of the disk that are left to the senders: without room for their positions nothing could be deleted
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Spool:
 
     def write(self) -> None:
         if not self.staged:
+            self.check_room()
             if self.data and self.file < 0:
                 self.begin()
             self.stage()
@@ -117,6 +120,11 @@ class Spool:
         self.data, self.staged = b"", False
         if self.file >= 0 and end >= self.limits.segment_bytes:
             self.close()
+
+    def check_room(self) -> None:
+        disk = os.statvfs(self.folder)
+        if self.data and disk.f_bavail * disk.f_frsize < 2 * len(self.data) + RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def stage(self) -> None:
         if self.file >= 0:

@@ -100,6 +100,7 @@ class Tail:
         self.chain: list[File] = []
         self.offset = 0
         self.gone = False
+        self.gaps = 0  # how often the engine had deleted what was to be read next
 
     @property
     def position(self) -> str:
@@ -118,14 +119,27 @@ class Tail:
             self.gone = not os.path.isdir(os.path.dirname(self.log))
             return
         if not self.chain:
-            self.extend(resumed(snapshot(self.log), self.begun, self))
+            self.resume(snapshot(self.log))
         elif facts.st_ino != self.chain[-1].inode:
-            self.extend(after(snapshot(self.log), self.chain[-1]))
+            self.extend(snapshot(self.log), self.chain[-1].inode, self.chain[-1].signature)
         elif len(self.chain) == 1 and facts.st_size < self.offset:  # max-file=1 empties the file in place
             self.offset, self.chain[0].signed = 0, 0
 
-    def extend(self, newer: list[File]) -> None:
-        self.chain += newer
+    def resume(self, found: list[File]) -> None:
+        """Take up the files from the position on; all of them when it is not found."""
+        at = place(found, self.begun["inode"], self.begun["signature"]) if self.begun.get("inode") else 0
+        if at is None:
+            self.gaps += 1
+        elif self.begun.get("inode"):
+            self.offset = self.begun["offset"]
+        self.chain = cut(found, at or 0)
+
+    def extend(self, found: list[File], inode: int, signature: int) -> None:
+        """Take up the files newer than the last; when that is not there any more, all are."""
+        at = place(found, inode, signature)
+        if found and at is None:
+            self.gaps += 1
+        self.chain += cut(found, 0 if at is None else at + 1)
 
     def read(self, most: int) -> Iterator[bytes]:
         """Records, about `most` bytes of them; ends early at the end of the log."""
@@ -167,19 +181,9 @@ class Tail:
         self.chain = []
 
 
-def after(found: list[File], last: File) -> list[File]:
-    """The files newer than one that is open; when it is not there any more, all are newer."""
-    return cut(found, next((i for i, each in enumerate(found) if same(each, last.inode, last.signature)), -1) + 1)
-
-
-def resumed(found: list[File], position: dict[str, Any], tail: Tail) -> list[File]:
-    """The files from a position on; all of them when it is not found."""
-    if not position.get("inode"):
-        return found
-    at = next((i for i, each in enumerate(found) if same(each, position["inode"], position["signature"])), None)
-    if at is not None:
-        tail.offset = position["offset"]
-    return cut(found, at or 0)
+def place(found: list[File], inode: int, signature: int) -> int | None:
+    """Where a file is in the list."""
+    return next((index for index, each in enumerate(found) if same(each, inode, signature)), None)
 
 
 def same(file: File, inode: int, signature: int) -> bool:
