@@ -28,7 +28,7 @@ def state(root: Path, segment: Path, offset: int, destination: str = "d-1") -> N
 
 
 def segments(root: Path) -> list[Path]:
-    return sorted((root / "segments" / "r").glob("*.jsonl"))
+    return sorted(path for path in (root / "segments" / "r").glob("*.jsonl") if path.is_file())
 
 
 def test_what_is_appended_is_there_once(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from remora.images.logs.choice import Choice, Seen
 from remora.images.logs.tail import Tail
 from remora.images.logs.watch import Watch
 
-SHARE = 512 << 10  # bytes from one container before the others have their turn
+SHARE = 256 << 10  # bytes from one container before the others have their turn
 RESCAN = 1.0
 GAP = "the engine rotated lines away before they were read; raise its max-size or max-file"
 SILENT = "its logging driver is none: what it prints is kept nowhere"

@@ -36,20 +36,22 @@ class Text(File):
         self.offset = self.crc = 0
         self.grown = time.monotonic()
         self.noted = bool(position)  # whether the spool knows of it
-        self.former: tuple[int, int, int] | None = None  # offset, checksum and signature before it was truncated
+        self.formers: list[tuple[int, int, int]] = []  # offset, checksum and signature before each of the last truncations
         if position:
             self.offset, self.crc, self.signed = position["offset"], position["crc"], position["signature"]
             self.name = position["name"]
+            self.formers = [(offset, crc, signature) for offset, crc, signature in position["formers"]]
 
     @property
     def position(self) -> str:
-        return json.dumps({"name": self.name, "offset": self.offset, "crc": self.crc, "signature": self.signed})
+        facts = {"name": self.name, "offset": self.offset, "crc": self.crc, "signature": self.signed, "formers": self.formers}
+        return json.dumps(facts)
 
     def check(self) -> None:
         """Start over where the file was truncated, or the inode is another file by now."""
         size = self.size
         if size < self.offset or (size > self.offset > 0 and self.signed and self.sign() != self.signed):
-            self.former = (self.offset, self.crc, self.signed)
+            self.formers = [*self.formers[-7:], (self.offset, self.crc, self.signed)]
             self.offset = self.crc = self.signed = 0
 
     def take(self, whole: bytes) -> None:
@@ -62,12 +64,12 @@ class Text(File):
 
     def copies(self, other: Text) -> int | None:
         """Up to where its content was read from `other`, of which it is a copy; None when it is not."""
-        if other.former and other.former[2] and other.former[2] == self.sign():
-            offset, crc, _ = other.former
-            if self.size < offset:
-                return self.size
-            if checksum(self, offset) == crc:
-                return offset
+        for offset, crc, signature in other.formers:
+            if signature and signature == self.sign():
+                if self.size < offset:
+                    return self.size
+                if checksum(self, offset) == crc:
+                    return offset
         size = min(self.size, other.size)
         if size and other.offset and checksum(self, size) == checksum(other, size):
             return min(self.size, other.offset)
@@ -122,11 +124,18 @@ class Files:
         self.scanned = time.monotonic()
         found = {path for each in self.globs for path in glob.glob(each) if not path.endswith(PACKED)}
         self.refused = {path: fault for path, fault in self.refused.items() if path in found}
-        for path in sorted(found):
+        there: list[tuple[bool, str, str]] = []  # files that are known come first: others may be copies of them
+        for path in found:
             try:
                 facts = os.stat(path)
+                key = f"{facts.st_dev}:{facts.st_ino}"
+                there.append((key not in self.texts and key not in self.positions, path, key))
+            except FileNotFoundError:
+                continue
+        for _, path, key in sorted(there):
+            try:
                 if os.path.isfile(path):
-                    self.know(path, f"{facts.st_dev}:{facts.st_ino}")
+                    self.know(path, key)
                 self.refused.pop(path, None)
             except FileNotFoundError:
                 continue
@@ -147,7 +156,7 @@ class Files:
         """Put a copy where its original was read to; False while that is being copied and not to be told yet."""
         name = os.path.basename(text.path)
         for other in self.texts.values():
-            if name.startswith(os.path.basename(other.path)) and other.inode != text.inode:
+            if name.startswith((os.path.basename(other.path), os.path.basename(other.name))) and other.inode != text.inode:
                 other.check()
                 if not text.size:
                     return time.time() - os.fstat(text.fd).st_mtime > CALM

@@ -21,7 +21,7 @@ from remora.images.logs.senders import Keeper
 from remora.images.logs.spool import Limits, Spool
 from remora.images.logs.watch import Watch
 
-BATCH = 512 << 10
+BATCH = 256 << 10
 BUSY, IDLE = 0.02, 0.1  # seconds between two looks
 UPKEEP = 1.0
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)

@@ -48,6 +48,10 @@ class Redo:
         name, positions, data = len(batch.segment.encode()), len(batch.positions), len(batch.data)
         put(slot, HEADER.pack(MAGIC, batch.number, batch.base, name, positions, data, check), 0)
 
+    def growth(self, number: int, size: int) -> int:
+        """How much larger the slot for a batch of `size` bytes will be."""
+        return max(0, size - os.fstat(self.slots[number % 2]).st_size)
+
     def last(self) -> Batch | None:
         """The newest batch that is whole."""
         found = [batch for slot in self.slots if (batch := read(slot))]

@@ -3,6 +3,10 @@
 rsyslog's imfile keeps a file `imfile-state:INODE:HASH` for each segment, a JSON object with the segment's `filename` and
 `curr_offs`, the offset up to which it was sent. It writes them in place, so one may be found empty after a kill; what was
 known before counts then.
+
+imfile keeps a file that vanished open, and lets go of one such file in five seconds; a busy reader deletes ten in one.
+It lets go at once when something else stands under the name, so a segment is replaced by a pipe, which imfile ignores,
+and the pipe is deleted when imfile has deleted its state file.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ BACK = 256  # lines behind a sender that stay, more than RELP has under way: it 
 QUIET = 5.0  # seconds without progress, after which a destination is called away
 STRANGER = 600.0  # seconds after which a segment of another reader is taken for closed
 KNOCK = 30.0
+LINGER = 3.0  # seconds that the pipe in a segment's place stays at least
 
 
 @dataclass
@@ -57,6 +62,10 @@ class Sender:
             self.sent[path] = max(self.sent.get(path, 0), int(found[2]))
             self.seen[entry.name] = (path, facts.st_mtime_ns, facts.st_size)
 
+    def known(self) -> set[str]:
+        """The segments that have a state file."""
+        return {path for name, (path, _, _) in self.seen.items() if os.path.exists(os.path.join(self.folder, name))}
+
     def forget(self, segments: Iterable[str]) -> None:
         """Drop what is known of segments that are gone, and state files that rsyslog left behind for them."""
         there = set(segments)
@@ -77,6 +86,7 @@ class Keeper:
         self.lines: dict[str, int] = {}  # closed segments → lines
         self.sizes: dict[str, int] = {}  # all segments, of other readers too → bytes
         self.going: list[str] = []  # segments to be deleted, oldest first
+        self.pipes: dict[str, float] = {path: time.monotonic() for path in pipes(self.spool.folder)}  # and since when
         self.knocked = time.monotonic()
 
     def work(self) -> None:
@@ -90,6 +100,7 @@ class Keeper:
         self.going = self.reclaimable(own) + self.others()
         if sum(self.sizes.values()) > self.spool.limits.bytes:
             self.shrink(own)
+        self.clear()
         self.knock()
 
     def waiting(self, sender: Sender) -> int:
@@ -150,10 +161,24 @@ class Keeper:
         return next((path for path in own if sender.sent.get(path, 0) < self.sizes.get(path, 0)), "")
 
     def remove(self, path: str) -> None:
+        """Delete a segment; for a while a pipe stands in its place."""
         self.sizes.pop(path, None)
         self.lines.pop(path, None)
-        if os.path.exists(path):
-            os.unlink(path)
+        if os.path.isfile(path):
+            pipe = os.path.join(self.spool.own, "pipe")
+            if not os.path.exists(pipe):
+                os.mkfifo(pipe)
+            os.rename(pipe, path)
+            self.pipes[path] = time.monotonic()
+
+    def clear(self) -> None:
+        """Delete the pipes that every imfile has seen, or will not see any more."""
+        known = {path for sender in self.senders.values() for path in sender.known()}
+        for path, since in list(self.pipes.items()):
+            age = time.monotonic() - since
+            if age > LINGER and (path not in known or age > STRANGER):
+                del self.pipes[path]
+                os.unlink(path)
 
     def count(self, path: str) -> int:
         """The records in a closed segment."""
@@ -185,12 +210,17 @@ def sizes(folder: str) -> dict[str, int]:
     found = {}
     for reader in os.scandir(folder):
         for entry in os.scandir(reader.path):
-            if entry.name.endswith(".jsonl"):
+            if entry.name.endswith(".jsonl") and entry.is_file():
                 try:
                     found[entry.path] = entry.stat().st_size
                 except FileNotFoundError:
                     continue
     return found
+
+
+def pipes(folder: str) -> list[str]:
+    """What stands in the place of deleted segments."""
+    return [entry.path for entry in os.scandir(folder) if not entry.is_file()]
 
 
 def old(path: str) -> bool:

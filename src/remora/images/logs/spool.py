@@ -72,13 +72,13 @@ class Spool:
         for name in noted["doomed"]:
             self.delete(name)
         path = os.path.join(self.folder, batch.segment)
-        if batch.data and os.path.exists(path):
+        if batch.data and os.path.isfile(path):
             self.file, self.name, self.opened = opened(path), batch.segment, time.monotonic()
             self.base, self.data, self.staged = batch.base, batch.data, True
 
     def names(self) -> list[str]:
         """The segments there are, oldest first."""
-        return sorted(name for name in os.listdir(self.folder) if name.endswith(".jsonl"))
+        return sorted(entry.name for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl") and entry.is_file())
 
     # ---- appending ----
 
@@ -123,7 +123,8 @@ class Spool:
 
     def check_room(self) -> None:
         disk = os.statvfs(self.folder)
-        if self.data and disk.f_bavail * disk.f_frsize < 2 * len(self.data) + RESERVE:
+        needed = len(self.data) + self.redo.growth(self.number + 1, len(self.data)) + RESERVE
+        if self.data and disk.f_bavail * disk.f_frsize < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def stage(self) -> None:
@@ -176,7 +177,7 @@ class Spool:
 
     def delete(self, name: str) -> None:
         path = os.path.join(self.folder, name)
-        if os.path.exists(path):
+        if os.path.isfile(path):
             os.unlink(path)
 
 
