@@ -1,0 +1,65 @@
+"""Writes the pages of `docs/` that are made from the code: one per kind, and the commands. `--check` says whether they are up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from remora.cli import remora
+from remora.commands.kinds import rows
+from remora.sidekicks import KINDS
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOTICE = "<!-- Made from the code by `make docs`; a change here is lost. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Path under docs/ and content."""
+    found = {f"kinds/{name}.md": kind_page(name) for name in KINDS}
+    found["commands.md"] = commands_page()
+    return found
+
+
+def kind_page(name: str) -> str:
+    kind = KINDS[name]
+    notes = DOCS / "kinds" / f"{name}.notes.md"
+    lines = [NOTICE, f"# Kind `{name}`\n", f"{kind.SUMMARY}\n", "| setting | type | default | what it means |", "|---|---|---|---|"]
+    lines += [
+        f"| `{key}` | {kind_} | {default} | {escaped(words)} |" for key, kind_, default, words in rows(kind.Settings.model_json_schema())
+    ]
+    return "\n".join(lines) + "\n" + (f"\n{notes.read_text()}" if notes.exists() else "")
+
+
+def escaped(words: str) -> str:
+    return words.replace("|", "\\|").replace("\n", " ")
+
+
+def commands_page() -> str:
+    lines = [
+        NOTICE,
+        "# Commands\n",
+        "Exit codes: 0 done, 1 you can fix it, 2 wrong usage, 3 our bug, 4 there is something to do, 130 interrupted.\n",
+    ]
+    with click.Context(remora, info_name="remora") as top:
+        for name in remora.list_commands(top):
+            command = remora.commands[name]
+            with click.Context(command, info_name=f"remora {name}", parent=None) as context:
+                lines += [f"## `remora {name}`\n", "```text", context.get_help(), "```\n"]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    if "--check" in sys.argv:
+        stale = [path for path, text in pages().items() if not (DOCS / path).exists() or (DOCS / path).read_text() != text]
+        print("\n".join(f"docs/{path} is not up to date: make docs" for path in stale), end="\n" if stale else "")
+        return int(bool(stale))
+    for path, text in pages().items():
+        (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / path).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
