@@ -1,14 +1,16 @@
-"""Writes the pages of `docs/` that are made from the code: one per kind, and the commands. `--check` says whether they are up to date."""
+"""Writes the pages of `docs/` that are made from the code: kinds, ops file and commands. `--check` says whether they are up to date."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from remora.cli import remora
 from remora.commands.kinds import rows
+from remora.core.ops import TOP, Environment, Sidekick
 from remora.sidekicks import KINDS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -18,18 +20,44 @@ NOTICE = "<!-- Made from the code by `make docs`; a change here is lost. -->\n"
 def pages() -> dict[str, str]:
     """Path under docs/ and content."""
     found = {f"kinds/{name}.md": kind_page(name) for name in KINDS}
+    found["ops-file.md"] = ops_page()
     found["commands.md"] = commands_page()
     return found
 
 
 def kind_page(name: str) -> str:
     kind = KINDS[name]
-    notes = DOCS / "kinds" / f"{name}.notes.md"
-    lines = [NOTICE, f"# Kind `{name}`\n", f"{kind.SUMMARY}\n", "| setting | type | default | what it means |", "|---|---|---|---|"]
-    lines += [
-        f"| `{key}` | {kind_} | {default} | {escaped(words)} |" for key, kind_, default, words in rows(kind.Settings.model_json_schema())
-    ]
-    return "\n".join(lines) + "\n" + (f"\n{notes.read_text()}" if notes.exists() else "")
+    return page(f"# Kind `{name}`", kind.SUMMARY, table(kind.Settings.model_json_schema()), notes(f"kinds/{name}"))
+
+
+def ops_page() -> str:
+    """The ops file: its top, and what an environment and every sidekick has."""
+    top = [f"| `{key}` | {escaped(words)} |" for key, words in TOP.items()]
+    return page(
+        "# The ops file, `remora.yaml`",
+        "\n".join(["| key | what it is |", "|---|---|", *top]),
+        "## Environments",
+        table(Environment.model_json_schema()),
+        "## Sidekicks",
+        "What every sidekick has; its kind adds settings of its own: " + ", ".join(f"[`{n}`](kinds/{n}.md)" for n in KINDS) + ".",
+        table(Sidekick.model_json_schema()),
+        notes("ops-file"),
+    )
+
+
+def page(*parts: str) -> str:
+    return "\n".join(f"{part}\n" for part in (NOTICE.rstrip(), *parts) if part)
+
+
+def table(schema: dict[str, Any]) -> str:
+    heads = ["| setting | type | default | what it means |", "|---|---|---|---|"]
+    return "\n".join([*heads, *(f"| `{key}` | {kind} | {default} | {escaped(words)} |" for key, kind, default, words in rows(schema))])
+
+
+def notes(name: str) -> str:
+    """What is written by hand for a page."""
+    path = DOCS / f"{name}.notes.md"
+    return path.read_text().rstrip() if path.exists() else ""
 
 
 def escaped(words: str) -> str:

@@ -34,13 +34,14 @@ def deep(model: dict[str, Any], schema: dict[str, Any], prefix: str) -> list[lis
         needed = key in model.get("required", ())
         found.append([prefix + key, kind_of(field, inner), "(required)" if needed else default(field), field.get("description", "")])
         if inner:
-            found += deep(inner, schema, f"{prefix}{key}.")
+            found += deep(inner, schema, f"{prefix}{key}.{'NAME.' if 'additionalProperties' in field else ''}")
     return found
 
 
 def resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The model that a field holds, {} where it holds none."""
-    refs = [each["$ref"] for each in (field, *field.get("allOf", ()), *field.get("anyOf", ())) if "$ref" in each]
+    """The model that a field holds, or that each value of its mapping is; {} where there is none."""
+    places = (field, *field.get("allOf", ()), *field.get("anyOf", ()), field.get("additionalProperties") or {})
+    refs = [each["$ref"] for each in places if "$ref" in each]
     return schema["$defs"][refs[0].rsplit("/", 1)[1]] if refs else {}
 
 

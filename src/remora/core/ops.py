@@ -325,7 +325,11 @@ def read(text: str, name: str, owner: str, kinds: Mapping[str, type[Sidekick]]) 
 
 
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
-TOP = ("stack", "environments", "sidekicks")
+TOP = {
+    "stack": "Compose project name of a stack that somebody else runs, or `*` for every container of the engine; without it, the compose file's",
+    "environments": "names, and for each what is attached and what may differ there",
+    "sidekicks": "names, and for each its kind, which app containers it is for, and its settings",
+}
 
 
 def top(document: Document) -> None:
@@ -463,14 +467,20 @@ def schema(kinds: Mapping[str, type[Sidekick]]) -> dict[str, Any]:
         "additionalProperties": False,
         "patternProperties": {"^x-": {}},
         "properties": {
-            "stack": {"type": "string", "description": "Compose project name, or * for every container; without it, the compose file's"},
+            "stack": {"type": "string", "description": TOP["stack"]},
             "environments": {
+                "description": TOP["environments"],
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": {"pattern": f"^{NAME}$"},
                 "additionalProperties": {"anyOf": [refs[(Environment, "validation")], {"type": "null"}]},
             },
-            "sidekicks": {"type": "object", "propertyNames": {"pattern": f"^{NAME}$"}, "additionalProperties": sidekick},
+            "sidekicks": {
+                "description": TOP["sidekicks"],
+                "type": "object",
+                "propertyNames": {"pattern": f"^{NAME}$"},
+                "additionalProperties": sidekick,
+            },
         },
         "$defs": defs["$defs"],
     }
