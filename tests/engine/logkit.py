@@ -181,13 +181,16 @@ class Kit:
     # ---- what there is ----
 
     def files(self, name: str, path: str) -> dict[str, bytes]:
-        """The files under a path of a container."""
-        try:
-            stream, _ = self.api.get_archive(name, path)
-        except docker.errors.NotFound:
-            return {}
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-            return {each.name: tar.extractfile(each).read() for each in tar if each.isfile()}  # type: ignore[union-attr]
+        """The files under a path of a container; one that changed while the engine packed it tears the archive, so look again."""
+        while True:
+            try:
+                stream, _ = self.api.get_archive(name, path)
+                with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                    return {each.name: tar.extractfile(each).read() for each in tar if each.isfile()}  # type: ignore[union-attr]
+            except docker.errors.NotFound:
+                return {}
+            except tarfile.ReadError:
+                time.sleep(0.1)
 
     def received(self, word: str = "receiver") -> list[str]:
         found = self.files(self.name(word), "/received.log")
