@@ -132,19 +132,29 @@ def detach(container: Container, why: str) -> Detach:
 
 def reach(spec: Spec, there: Container | None, parent: Container | None) -> list[Action]:
     """From what is there to what is wanted, for one sidekick."""
-    lifeless = bool(spec.walls) and parent is not None and parent.state in ENDED
+    closed = out_of_reach(spec, parent)
     if there is None:
-        return [] if lifeless else [Attach(spec)]
+        return [] if closed else [Attach(spec)]
     changed = difference(spec, there)
     if changed:
-        return [detach(there, changed), *([] if lifeless else [Attach(spec)])]
-    if lifeless:
-        return [Stop(there.id, there.name, spec.host, f"{spec.host} is not running")] if there.running else []
+        return [detach(there, changed), *([] if closed else [Attach(spec)])]
+    if closed:
+        over = parent is not None and parent.state in ENDED
+        return [Stop(there.id, there.name, spec.host, f"{spec.host} is not running")] if over and there.running else []
     if there.state in ENDED:
         return [Start(there.id, there.name, spec.host, ending(there))]
     if stale(spec, there, parent):
         return [Start(there.id, there.name, spec.host, f"{spec.host} was restarted and has new namespaces")]
     return []
+
+
+def out_of_reach(spec: Spec, parent: Container | None) -> bool:
+    """Whether nobody can be beside the app container now.
+
+    Namespaces can be joined while it runs, and not before the engine has brought it back from a crash. One that never ran
+    may not stay: Compose makes the successor of a container under a name for the meantime, while the old one ends.
+    """
+    return parent is not None and (parent.state == "created" or (bool(spec.walls) and not parent.running))
 
 
 def difference(spec: Spec, there: Container) -> str:
