@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, session: Session, out: Output, resync: int) -> None:
         """`resync` is how many seconds may pass without a look."""
         self.session, self.out, self.resync = session, out, resync
-        self.nudges: queue.Queue[str] = queue.Queue()
+        self.nudges: queue.SimpleQueue[str] = queue.SimpleQueue()  # a signal handler may put into it at any time
         self.seen = self.stamp()
         self.said: tuple[str, ...] = ()
 
@@ -58,7 +58,7 @@ class Watch:
     def wait(self, longest: float, patient: bool = False) -> bool:
         """Wait for a nudge, at most `longest` seconds, and for the calm behind it; False when it is time to stop.
 
-        `patient` waits the whole time whatever comes: a look that failed is not to be repeated at every event it caused.
+        `patient` is for after a look that failed: it is not to be repeated at every event that it caused itself.
         """
         return not stopped(self.nudges, longest, patient, time.monotonic)
 
@@ -102,18 +102,28 @@ class Watch:
         return (found.st_mtime_ns, found.st_size)
 
 
-def stopped(nudges: queue.Queue[str], longest: float, patient: bool, clock: Clock) -> bool:
-    """Take nudges until it is time to look again; whether one of them said to stop."""
+def stopped(nudges: queue.SimpleQueue[str], longest: float, patient: bool, clock: Clock) -> bool:
+    """Take nudges until it is time to look again; whether one of them said to stop.
+
+    `patient` waits the whole time, unless there is news of an app container: that we cannot have caused.
+    """
     began = clock()
     until = began + longest
     first = None
     while True:
         now = clock()
-        if first is not None and not patient:
+        if first is not None:
             until = min(until, first + CALM_MAX, now + CALM_MIN)
         try:
-            if nudges.get(timeout=max(0.0, until - now)) == "stop":
-                return True
+            nudge = nudges.get(timeout=max(0.0, until - now))
         except queue.Empty:
             return False
-        first = clock() if first is None else first
+        if nudge == "stop":
+            return True
+        if first is None and not (patient and own(nudge)):
+            first = clock()
+
+
+def own(nudge: str) -> bool:
+    """Whether it tells of a sidekick, by its label, or of nothing."""
+    return not nudge or '"remora.sidekick"' in nudge
