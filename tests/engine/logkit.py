@@ -17,6 +17,7 @@ import docker
 from docker.types import LogConfig, Mount
 
 from remora.engines import recipes
+from remora.sidekicks.logs import SMALL_SOCKET
 
 LIMIT = 60.0
 
@@ -142,6 +143,8 @@ class Kit:
     def sender(self, destination: str, id: str = "d-1", word: str = "sender", **more: Any) -> str:
         settings = {**self.ours, "destination": destination, "id": id, "tls": {}, "drain_seconds": 10}
         settings |= {"file": {"rotate": 100 << 20, "keep": 7, "compress": True}, **more.pop("settings", {})}
+        if destination.startswith("syslog+tls"):
+            more["sysctls"] = dict(SMALL_SOCKET)
         return self.capped(word, "send", settings, more.pop("mounts", []), network=self.network, **more)
 
     def receiver(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from remora.images.logs.choice import Choice
-from remora.images.logs.sender import left, render, rewind
-from remora.images.logs.senders import BACK, Sender
+from remora.images.logs.sender import left, prepare, render, rewind, unacknowledged
+from remora.images.logs.senders import BACK, SOCKET, Sender
 from remora.images.logs.spool import HEAD, Limits, Spool
 
 SETTINGS: dict[str, Any] = {
@@ -45,25 +45,65 @@ def test_our_own_certificate_is_shown_where_there_is_one() -> None:
     assert own in conf
 
 
-def test_relp_goes_back_for_what_nobody_confirmed(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path), "r", Limits(segment_bytes=100))
-    for number in range(4):
-        spool.append(b"".join(b"%d %d\n" % (number, line) for line in range(100)), {})
-    paths = sorted((tmp_path / "segments" / "r").glob("*.jsonl"))
-    folder = tmp_path / "state" / "d-1"
+def sent(root: Path, batches: int, lines: int, text: bytes = b"") -> tuple[list[Path], Path]:
+    """Segments that are sent whole, and the folder with a sender's positions in them."""
+    spool = Spool(str(root), "r", Limits(segment_bytes=100))
+    for number in range(batches):
+        spool.append(b"".join(b"%d %d%s\n" % (number, line, text) for line in range(lines)), {})
+    paths = sorted((root / "segments" / "r").glob("*.jsonl"))
+    folder = root / "state" / "d-1"
     folder.mkdir(parents=True)
     for path in paths:
         size = path.stat().st_size
         facts = {"filename": str(path), "prev_was_nl": 0, "curr_offs": size, "strt_offs": size, "prev_line_segment": 'x"y'}
         (folder / f"imfile-state:{path.stat().st_ino}:00").write_text(json.dumps(facts))
-    assert left(str(tmp_path), "d-1") == 0
-    rewind(str(folder), {str(path): path.stat().st_size for path in paths}, BACK)
+    assert left(str(root), "d-1") == 0
+    return paths, folder
+
+
+def positions(folder: Path) -> dict[str, int]:
     sender = Sender(str(folder))
     sender.look()
-    again = sum(path.read_bytes()[sender.sent[str(path)] :].count(b"\n") for path in paths)
+    return sender.sent
+
+
+def test_relp_goes_back_for_what_nobody_confirmed(tmp_path: Path) -> None:
+    paths, folder = sent(tmp_path, 4, 100)
+    rewind(str(folder), {str(path): path.stat().st_size for path in paths}, BACK, 0)
+    found = positions(folder)
+    again = sum(path.read_bytes()[found[str(path)] :].count(b"\n") for path in paths)
     assert again == BACK
-    assert sender.sent[str(paths[0])] == paths[0].stat().st_size and sender.sent[str(paths[3])] == HEAD
+    assert found[str(paths[0])] == paths[0].stat().st_size and found[str(paths[3])] == HEAD
     assert sum("prev_line_segment" in each.read_text() for each in folder.iterdir()) == 1
+
+
+def test_tls_goes_back_for_what_lay_in_the_socket(tmp_path: Path) -> None:
+    paths, folder = sent(tmp_path, 4, 1000, b"x" * 300)
+    rewind(str(folder), {str(path): path.stat().st_size for path in paths}, 0, SOCKET)
+    found = positions(folder)
+    pieces = [path.read_bytes()[found[str(path)] :] for path in paths]
+    assert SOCKET <= sum(map(len, pieces)) < SOCKET + 400
+    assert all(path.read_bytes()[: found[str(path)]].endswith(b"\n") for path in paths)
+
+
+@pytest.mark.parametrize("stopped, again", [pytest.param(False, BACK, id="killed"), pytest.param(True, 0, id="stopped, and all was sent")])
+def test_nothing_is_repeated_after_a_stop_in_peace(tmp_path: Path, stopped: bool, again: int) -> None:
+    paths, folder = sent(tmp_path, 4, 100)
+    if stopped:
+        (folder / "all-sent").touch()
+    prepare({**SETTINGS, "destination": "relp://logs"}, str(tmp_path), str(tmp_path))
+    found = positions(folder)
+    assert sum(path.read_bytes()[found[str(path)] :].count(b"\n") for path in paths) == again
+    assert not (folder / "all-sent").exists()
+
+
+def test_what_the_socket_holds_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "tcp").write_text(
+        "  sl  local_address rem_address   st tx_queue rx_queue\n"
+        "   0: 0100007F:1F90 00000000:0000 0A 00000005:00000000\n"
+        "   1: 0100007F:1F90 0100007F:9D3C 01 00000A00:00000007\n"
+    )
+    assert unacknowledged((str(tmp_path / "tcp"), str(tmp_path / "none"))) == 2560
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def entry(content: dict[str, Any], missing: list[str], project: Project, spec: S
         "init": spec.init or None,
         "cap_drop": ["ALL"],
         "cap_add": list(spec.cap_add),
+        "sysctls": dict(spec.sysctls),
         "security_opt": ["no-new-privileges"],
         "restart": "unless-stopped",
         "stop_grace_period": f"{spec.stop_seconds}s",

@@ -91,6 +91,7 @@ class Spec:
     user: str = ""
     caps: Caps = Caps()
     cap_add: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()  # of its own namespaces
     read_only: bool = True
     init: bool = False  # a tiny init as process 1, which passes signals on
     stop_seconds: int = 10

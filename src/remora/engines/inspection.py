@@ -73,6 +73,7 @@ def creation(spec: Spec) -> dict[str, Any]:
             "Init": spec.init,
             "CapDrop": ["ALL"],
             "CapAdd": list(spec.cap_add),
+            "Sysctls": dict(spec.sysctls),
             "SecurityOpt": ["no-new-privileges"],
             "Tmpfs": dict.fromkeys(spec.tmpfs, TMPFS),
             "Mounts": [mounted(mount, spec) for mount in spec.mounts] + secrets(spec),

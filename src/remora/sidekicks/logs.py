@@ -30,6 +30,7 @@ SUMMARY = "Ships what the containers print, or files that they write, with rsysl
 PORTS = {"file": 0, "relp": 2514, "syslog+udp": 514, "syslog+tcp": 514, "syslog+tls": 6514}
 FILED = ("json-file",)  # logging drivers whose files a reader can follow
 SILENT = ("none",)  # logging drivers that keep nothing anybody could read
+SMALL_SOCKET = (("net.ipv4.tcp_wmem", "4096 65536 262144"),)  # bounds what a killed TLS sender has to send again
 
 
 def destinations(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -197,6 +198,7 @@ def sender(name: str, settings: Settings, target: Destination, number: int, cont
         tmpfs=("/run", "/tmp"),
         secrets=tuple(sorted(secrets.items())),
         network="none" if target.path else settings.network,
+        sysctls=SMALL_SOCKET if target.scheme == "syslog+tls" and settings.network != "host" else (),
         user="0:0",
         caps=caps(settings.limits, Caps(cpus=1.0)),
         stop_seconds=15,

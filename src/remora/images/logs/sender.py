@@ -11,10 +11,11 @@ import os
 import re
 import sys
 import time
+from bisect import bisect
 from typing import Any
 from urllib.parse import urlsplit
 
-from remora.images.logs.senders import BACK, Sender, sizes
+from remora.images.logs.senders import BACK, SOCKET, Sender, sizes
 from remora.images.logs.spool import HEAD
 
 PORTS = {"relp": 2514, "syslog+udp": 514, "syslog+tcp": 514, "syslog+tls": 6514}
@@ -133,27 +134,34 @@ def tls(given: dict[str, str], host: str) -> str:
 # ---- positions ----
 
 
-def rewind(folder: str, segments: dict[str, int], lines: int) -> None:
-    """Go back `lines` lines in every reader's segments: RELP has up to 128 under way that nobody confirmed."""
+# What was under way when a sender was killed, and nobody has: lines that RELP's receiver did not confirm, and what lay in the
+# socket of a TLS connection. (A killed sender's kernel goes on sending what the socket holds, unless something came in that was
+# not read: then it resets the connection and drops it all. With TLS 1.3 there is such a thing, the server's session tickets.)
+UNDER_WAY = {"relp": (BACK, 0), "syslog+tls": (0, SOCKET)}  # lines, bytes
+
+
+def rewind(folder: str, segments: dict[str, int], lines: int, size: int) -> None:
+    """Go back, in every reader's segments, by as many `lines` and as many bytes."""
     sender = Sender(folder)
     sender.look()
     states = {path: name for name, (path, _, _) in sender.seen.items()}
     for reader in {os.path.dirname(path) for path in segments}:
-        left = lines
+        left = (lines, size)
         for path in sorted((path for path in states if os.path.dirname(path) == reader and path in segments), reverse=True):
-            offset, left = back(path, sender.sent[path], left)
+            offset, left = back(path, sender.sent[path], *left)
             place(os.path.join(folder, states[path]), offset)
-            if left <= 0:
+            if left <= (0, 0):
                 break
 
 
-def back(path: str, offset: int, lines: int) -> tuple[int, int]:
-    """The offset `lines` lines before `offset`, and how many lines are missing to that."""
+def back(path: str, offset: int, lines: int, size: int) -> tuple[int, tuple[int, int]]:
+    """The offset so many lines and bytes before `offset`, and how many of both are missing to that."""
     with open(path, "rb") as file:
         ends = [found.end() for found in re.finditer(b"\n", file.read(offset))]
-    if len(ends) > lines + 1:
-        return ends[-lines - 1], 0
-    return min(HEAD, offset), lines - max(0, len(ends) - 1)
+    by_lines, by_size = len(ends) - lines - 1, bisect(ends, offset - size) - 1
+    if (first := min(by_lines, by_size)) > 0:
+        return ends[first], (0, 0)
+    return min(HEAD, offset), (max(0, -by_lines), max(0, size - (offset - HEAD)))
 
 
 def place(state: str, offset: int) -> None:
@@ -181,8 +189,11 @@ def prepare(settings: dict[str, Any], run: str, root: str = "/spool") -> None:
     segments = os.path.join(root, "segments")
     os.makedirs(state, exist_ok=True)
     os.makedirs(segments, exist_ok=True)
-    if settings["destination"].startswith("relp:"):
-        rewind(state, sizes(segments), BACK)
+    done = os.path.join(state, DONE)
+    if os.path.exists(done):
+        os.unlink(done)
+    else:
+        rewind(state, sizes(segments), *UNDER_WAY.get(settings["destination"].partition(":")[0], (0, 0)))
     host = os.environ.get("HOSTNAME_OF_ENGINE") or os.environ.get("HOSTNAME") or "-"
     write(os.path.join(run, "rsyslog.conf"), render(settings, re.sub(r"[^!-~]", "_", host)))
     if settings["destination"].startswith("file:"):
@@ -195,15 +206,30 @@ def write(path: str, text: str) -> None:
         file.write(text)
 
 
+DONE = "all-sent"  # a file that says that nothing was under way when the sender was stopped
+
+
 def drain(settings: dict[str, Any], root: str = "/spool") -> bool:
-    """Wait until everything is sent, but not for ever."""
+    """Wait until everything is sent and has left the socket, but not for ever."""
     end = time.monotonic() + settings.get("drain_seconds", 10)
-    while left(root, settings["id"]):
+    while left(root, settings["id"]) or unacknowledged():
         if time.monotonic() > end:
             print(f"sender: {settings['destination']} did not take everything; the rest waits in the spool", file=sys.stderr)
             return False
         time.sleep(0.1)
+    write(os.path.join(root, "state", settings["id"], DONE), "")
     return True
+
+
+def unacknowledged(tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> int:
+    """Bytes that our connections hold for their other ends: the network is the sender's own."""
+    rows = [line.split() for table in tables if os.path.exists(table) for line in read(table).splitlines()[1:]]
+    return sum(int(row[4].partition(":")[0], 16) for row in rows if row[3] == "01")
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ from remora.images.logs.record import stamp
 from remora.images.logs.spool import HEAD, Spool
 
 STATE = re.compile(rb'"filename": *"([^"]+)".*"curr_offs": *(\d+)', re.DOTALL)
-BACK = 256  # lines behind a sender that stay, more than RELP has under way: it goes back for them after a restart
+BACK = 256  # lines behind a sender that stay, more than RELP has under way: it goes back for them after a kill
+SOCKET = 512 << 10  # bytes behind a sender that stay, more than the socket of a TLS connection holds (see `sender.py`)
 QUIET = 5.0  # seconds without progress, after which a destination is called away
 STRANGER = 600.0  # seconds after which a segment of another reader is taken for closed
 KNOCK = 30.0
@@ -128,14 +129,14 @@ class Keeper:
     def reclaimable(self, own: list[str]) -> list[str]:
         """What everyone has, but for the newest lines."""
         found = []
-        behind = 0
+        lines = size = 0
         for path in reversed(own):
             if not self.done(path):
-                behind = 0
-            elif behind >= BACK:
+                lines = size = 0
+            elif lines >= BACK and size >= SOCKET:
                 found.append(path)
             else:
-                behind += self.count(path)
+                lines, size = lines + self.count(path), size + self.sizes[path] - HEAD
         return found[::-1]
 
     def others(self) -> list[str]:
