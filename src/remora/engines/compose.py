@@ -56,12 +56,12 @@ class Compose:
         return self.popen(["config", "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def config(self, started: subprocess.Popen[str] | None = None) -> dict[str, Any]:
-        """The canonical form of the files; raises RemoraError with Compose's own words."""
+        """The canonical form of the files, every `$` as it is; raises RemoraError with Compose's own words."""
         process = started or self.start_config()
         out, err = process.communicate()
         if process.returncode:
             raise RemoraError(own_words(err))
-        found: dict[str, Any] = json.loads(out)
+        found: dict[str, Any] = json.loads(out.replace("$$", "$"))  # Compose doubles them, so that it can read its own output
         return found
 
     def hashes(self) -> dict[str, str]:
