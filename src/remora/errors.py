@@ -15,6 +15,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 service`, `2 services`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def choices(wrong: str, names: Iterable[str]) -> str:
     """What to say behind "no such thing": the likely meaning, else what there is."""
     names = list(names)

@@ -13,7 +13,7 @@ from remora.cli import DONE, FIXABLE
 from remora.core import parity, project
 from remora.core.parity import Difference, Image, Side
 from remora.core.world import Container, World
-from remora.errors import RemoraError
+from remora.errors import RemoraError, counted
 from remora.output import Output
 from remora.session import Asked, Session, open_session
 
@@ -93,13 +93,12 @@ def show(a: Side, b: Side, rows: Sequence[Difference], out: Output) -> None:
     if rows:
         heads = ["service", "fact", a.environment, b.environment, "declared", "where or why"]
         out.table(heads, [[r.service, r.fact, r.a, r.b, "yes" if r.declared else "NO", r.why] for r in rows])
-    wrong = sum(not row.declared for row in rows)
     unknown = sum(value == parity.UNKNOWN for side in (a, b) for service in side.expected for value in side.of(service).values())
     if unknown:
         out.line(f"{unknown} facts are unknown, as their images are not on this engine: build or pull them to prove the rest")
-    services = len(set(a.expected) | set(b.expected))
-    verdict = f"! {wrong} undeclared" if wrong else f"the app containers of {services} services are the same, but for {len(rows)} declared"
-    out.line(f"{verdict} difference{'' if (wrong or len(rows)) == 1 else 's'}")
+    wrong = sum(not row.declared for row in rows)
+    same = f"the app containers of {counted(len(set(a.expected) | set(b.expected)), 'service')} are the same"
+    out.line(f"! {counted(wrong, 'undeclared difference')}" if wrong else f"{same}, but for {counted(len(rows), 'declared difference')}")
 
 
 def keep(found: Half, path: Path) -> None:
