@@ -326,7 +326,7 @@ def read(text: str, name: str, owner: str, kinds: Mapping[str, type[Sidekick]]) 
 
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 TOP = {
-    "stack": "Compose project name of a stack that somebody else runs, or `*` for every container of the engine; without it, the compose file's",
+    "stack": "Compose project name of a stack that others run, or `*` for every container of the engine; without it, the compose file's",
     "environments": "names, and for each what is attached and what may differ there",
     "sidekicks": "names, and for each its kind, which app containers it is for, and its settings",
 }
