@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -70,7 +71,7 @@ def asking(values: dict[str, Any]) -> dict[str, Any]:
     from remora.engines.compose import Compose
 
     named = ("file", "project_name", "profile", "env_file", "project_directory")
-    compose = Compose(*(values.pop(name) for name in named))
+    compose = replace(Compose(*(values.pop(name) for name in named)), quiet=values["quiet"])
     reading = compose.begin()  # Compose reads the files while we load the rest
     from remora.output import Output
     from remora.session import Asked
@@ -147,9 +148,10 @@ command("logs", click.argument("sidekick"), FOLLOW, TAIL, help="Show what a side
 
 @remora.command()
 @click.argument("name", required=False)
-def kinds(name: str | None) -> int:
+@JSON
+def kinds(name: str | None, as_json: bool) -> int:
     """List the kinds of sidekick, or show the settings of one."""
-    return call("kinds", name=name)
+    return call("kinds", name=name, as_json=as_json)
 
 
 @remora.command()
@@ -170,8 +172,9 @@ def completion(shell: str) -> int:
 @click.argument("file", required=False)
 @click.option("-H", "--host", metavar="URL", help="Engine.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def images(action: str, file: str | None, host: str | None, quiet: bool) -> int:
+@JSON
+def images(action: str, file: str | None, host: str | None, quiet: bool, as_json: bool) -> int:
     """Build or list the sidekick images; save them to FILE and load them on hosts without network."""
     from remora.output import Output
 
-    return call("images", action=action, file=file, host=host, out=Output(quiet))
+    return call("images", action=action, file=file, host=host, as_json=as_json, out=Output(quiet))

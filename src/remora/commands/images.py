@@ -13,13 +13,15 @@ from remora.errors import RemoraError
 from remora.output import Output
 
 
-def run(action: str, file: str | None, host: str | None, out: Output) -> int:
+def run(action: str, file: str | None, host: str | None, as_json: bool, out: Output) -> int:
     engine = Docker(find(host))
     tags = recipes.tags()
     there = engine.having(tags.values())
     if action in ("save", "load") and not file:
         raise RemoraError(f"images {action}: name the file: `remora images {action} FILE`")
     match action:
+        case "list" if as_json:
+            out.json([{"recipe": name, "image": tag, "here": tag in there} for name, tag in tags.items()])
         case "list":
             out.table(["recipe", "image", "here"], [[name, tag, "yes" if tag in there else "no"] for name, tag in tags.items()])
         case "build":

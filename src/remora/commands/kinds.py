@@ -9,17 +9,29 @@ from remora.errors import RemoraError, choices
 from remora.output import Output
 from remora.sidekicks import KINDS
 
+HEADS = ("setting", "type", "default", "what it means")
 
-def run(name: str | None) -> int:
+
+def run(name: str | None, as_json: bool) -> int:
     out = Output()
-    if name is None:
-        out.table(["kind", "what it does"], [[key, kind.SUMMARY] for key, kind in sorted(KINDS.items())])
-        return DONE
-    if name not in KINDS:
+    if name is not None and name not in KINDS:
         raise RemoraError(f"no kind `{name}`; {choices(name, KINDS)}")
-    out.title(f"{name}: {KINDS[name].SUMMARY}")
-    out.table(["setting", "type", "default", "what it means"], rows(KINDS[name].Settings.model_json_schema()))
+    if as_json:
+        out.json([dict(zip(HEADS, row, strict=True)) for row in settings(name)] if name else catalogue())
+    elif name is None:
+        out.table(["kind", "what it does"], [[key, words] for key, words in catalogue().items()])
+    else:
+        out.title(f"{name}: {KINDS[name].SUMMARY}")
+        out.table(HEADS, settings(name))
     return DONE
+
+
+def catalogue() -> dict[str, str]:
+    return {key: kind.SUMMARY for key, kind in sorted(KINDS.items())}
+
+
+def settings(name: str) -> list[list[str]]:
+    return rows(KINDS[name].Settings.model_json_schema())
 
 
 def rows(schema: dict[str, Any]) -> list[list[str]]:

@@ -10,7 +10,9 @@ from typing import Any
 from remora.cli import DONE
 from remora.core.destination import parse
 from remora.core.plan import Action, Attach
+from remora.core.sidekick import App
 from remora.core.units import sized
+from remora.core.weave import Woven
 from remora.core.world import Container
 from remora.output import Output
 from remora.session import Asked, Session, open_session
@@ -29,8 +31,10 @@ def run(asked: Asked, out: Output, as_json: bool) -> int:
     rows = [row(c, names, memory.get(c.id)) for c in mine] + [
         missing(a) for a in pending if isinstance(a, Attach) and a.spec.name not in {c.name for c in mine}
     ]
+    states = {c.id: c.state for c in world.apps}
     apps = [
-        {"container": app.name, "service": app.service, "state": next(c.state for c in world.apps if c.id == app.id)} for app in woven.apps
+        {"container": app.name, "service": app.service, "state": states[app.id], "shared": shared(session, woven, app)}
+        for app in woven.apps
     ]
     found = {
         "stack": session.stack,
@@ -42,6 +46,16 @@ def run(asked: Asked, out: Output, as_json: bool) -> int:
     }
     out.json(found) if as_json else show(found, pending, out)
     return DONE
+
+
+def shared(session: Session, woven: Woven, app: App) -> list[str]:
+    """The sidekicks that are for this app container and not beside it, but for the whole stack."""
+    beside = {(spec.sidekick, spec.host) for spec in woven.specs}
+    return [
+        name
+        for name in session.ops.environments[session.environment].attach
+        if (name, "") in beside and (name, app.name) not in beside and session.ops.sidekicks[name].for_.selector().matches(app.facts)
+    ]
 
 
 def row(container: Container, names: dict[str, str], memory: int | None) -> dict[str, Any]:
@@ -106,13 +120,13 @@ def show(found: dict[str, Any], pending: Sequence[Action], out: Output) -> None:
     beside: dict[str, list[dict[str, Any]]] = {app["container"]: [] for app in found["apps"]}
     for each in found["sidekicks"]:
         beside.setdefault(each["beside"], []).append(each)
-    states = {app["container"]: app["state"] for app in found["apps"]}
+    apps = {app["container"]: app for app in found["apps"]}
     rows = []
-    for app, sidekicks in sorted(beside.items()):
-        shown = (app or "(whole stack)", states.get(app, ""))
-        for each in sidekicks or [{}]:
-            rows.append([*shown, *cells(each)])
-            shown = ("", "")
+    for name, sidekicks in sorted(beside.items()):
+        app = apps.get(name, {"state": "", "shared": []})
+        lines = [cells(each) for each in sidekicks] + [[each, "(whole stack)", "", "", "", ""] for each in app["shared"]]
+        heads = [(name or "(whole stack)", app["state"]), *[("", "")] * len(lines)]
+        rows += [[*head, *line] for head, line in zip(heads, lines or [["-", "", "", "", "", ""]], strict=False)]
     out.table(["app container", "state", "sidekick", "state", "since", "restarts", "memory", "remark"], rows)
     for fault in found["faults"]:
         out.line(f"! {fault}")
@@ -121,8 +135,6 @@ def show(found: dict[str, Any], pending: Sequence[Action], out: Output) -> None:
 
 
 def cells(each: dict[str, Any]) -> list[str]:
-    if not each:
-        return ["-", "", "", "", "", ""]
     used = f"{sized(each['memory'])} of {sized(each['memory_cap'])}" if each["memory"] is not None else ""
     name = each["name"].removeprefix(each["beside"] + ".") if each["beside"] else each["name"].partition(".")[2]
     return [name, each["state"], each["since"], str(each["restarts"]), used, each["remark"]]

@@ -37,6 +37,7 @@ class Compose:
     env_files: tuple[str, ...] = ()
     project_directory: str | None = None
     host: Host | None = field(default=None, compare=False)
+    quiet: bool = field(default=False, compare=False)
 
     def options(self) -> list[str]:
         one = {"-p": self.project_name, "--project-directory": self.project_directory}
@@ -108,7 +109,8 @@ class Compose:
         return out
 
     def run(self, words: Sequence[str], verb: str) -> None:
-        process = self.popen(words, stdin=subprocess.DEVNULL, stdout=2)
+        shown = ["--progress", "quiet"] if self.quiet else []
+        process = self.popen([*shown, *words], stdin=subprocess.DEVNULL, stdout=2)
         if process.wait():
             raise RemoraError(f"docker compose {verb} failed with exit code {process.returncode}; its own words are above")
 
