@@ -11,18 +11,20 @@ from remora.engines import secrets
 from remora.errors import RemoraError
 
 
-def wanting(reference):
-    return Attach(Spec("a.x", "x", "container", "shop", "prod", "/ops", "busybox", secrets=(("pw", reference),), why="remora.yaml:3"))
+def spec(reference, owner="/srv/remora.yaml"):
+    return Spec("a.x", "x", "container", "shop", "prod", owner, "busybox", secrets=(("pw", reference),), why="remora.yaml:3")
 
 
 def test_a_variable_is_looked_up(monkeypatch):
     monkeypatch.setenv("PW", "hunter2")
-    assert secrets.resolve("env:PW", "remora.yaml:3") == b"hunter2"
+    assert secrets.resolve("env:PW", spec("env:PW")) == b"hunter2"
 
 
-def test_a_file_is_read(tmp_path):
+@pytest.mark.parametrize("path", ["{folder}/pw", "pw", "./pw"])
+def test_a_file_is_read_from_the_ops_files_folder_on(tmp_path, path):
     (tmp_path / "pw").write_bytes(b"hunter2\n")
-    assert secrets.resolve(f"file:{tmp_path}/pw", "remora.yaml:3") == b"hunter2\n"
+    reference = "file:" + path.format(folder=tmp_path)
+    assert secrets.resolve(reference, spec(reference, str(tmp_path / "remora.yaml"))) == b"hunter2\n"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_a_file_is_read(tmp_path):
 )
 def test_a_missing_secret_stops_it_before_anything_is_done(reference, words):
     with pytest.raises(RemoraError) as error:
-        secrets.check([Prepare("busybox"), wanting(reference)])
+        secrets.check([Prepare("busybox"), Attach(spec(reference))])
     assert str(error.value) == f"remora.yaml:3: the secret `{reference}` {words}"
 
 

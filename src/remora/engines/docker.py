@@ -175,7 +175,7 @@ class Docker:
     def deliver(self, spec: Spec) -> None:
         """Write the secrets of a sidekick into its volume, by a container that is never started."""
         volume = inspection.secret_volume(spec.name)
-        content = [(name, secrets.resolve(reference, spec.why)) for name, reference in spec.secrets]
+        content = [(name, secrets.resolve(reference, spec)) for name, reference in spec.secrets]
         self.client.create_volume(volume, labels=inspection.owned(spec) | {"remora.secrets": spec.name})
         mount = {"Type": "volume", "Source": volume, "Target": "/secrets"}
         labels = {"remora.sidekick": spec.sidekick, "remora.carrier": volume}

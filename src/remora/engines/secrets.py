@@ -9,20 +9,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from remora.core.plan import Action, Attach
+from remora.core.sidekick import Spec
 from remora.errors import RemoraError
 
 
-def resolve(reference: str, wanted_by: str) -> bytes:
-    """The secret that `reference` names; raises RemoraError, without any of its content, where it is missing."""
+def resolve(reference: str, spec: Spec) -> bytes:
+    """The secret that `reference` names for `spec`; a relative path begins at the ops file.
+
+    Raises RemoraError, without any of its content, where it is missing.
+    """
     source, _, name = reference.partition(":")
     if source == "env":
         if name not in os.environ:
-            raise RemoraError(f"{wanted_by}: the secret `{reference}` is missing: the variable {name} is not set")
+            raise RemoraError(f"{spec.why}: the secret `{reference}` is missing: the variable {name} is not set")
         return os.environb[name.encode()]
     try:
-        return Path(name).expanduser().read_bytes()
+        return (Path(spec.owner).parent / Path(name).expanduser()).read_bytes()
     except OSError as error:
-        raise RemoraError(f"{wanted_by}: the secret `{reference}` cannot be read: {error.strerror}") from None
+        raise RemoraError(f"{spec.why}: the secret `{reference}` cannot be read: {error.strerror}") from None
 
 
 def check(actions: Iterable[Action]) -> None:
@@ -30,7 +34,7 @@ def check(actions: Iterable[Action]) -> None:
     for action in actions:
         if isinstance(action, Attach):
             for _, reference in action.spec.secrets:
-                resolve(reference, action.spec.why)
+                resolve(reference, action.spec)
 
 
 def archive(files: Iterable[tuple[str, bytes]], user: str) -> bytes:
