@@ -27,7 +27,7 @@ check: env ## format, lint, types, walls between rooms, unit tests: no engine ne
 	@.venv/bin/pytest -q -n auto tests/unit
 
 test: check engine ## every test, those on a real engine too
-	@$(ENGINE) && .venv/bin/pytest -m engine tests
+	@tools/test-tools && $(ENGINE) && .venv/bin/pytest -m engine tests
 
 soak: env engine ## the long runs, whole
 	@$(ENGINE) && REMORA_SOAK=1 .venv/bin/pytest -m soak -s tests

@@ -21,6 +21,7 @@ from remora.core.world import World
 from remora.engines import recipes
 from remora.engines.compose import Compose
 from remora.engines.host import find
+from remora.engines.tunnel import reach
 from remora.errors import RemoraError
 from remora.sidekicks import KINDS, settings
 
@@ -117,7 +118,7 @@ def open_session(asked: Asked) -> Session:
     finally:
         if started and started.poll() is None:
             started.communicate()
-    host = find(asked.host)
+    host = reach(find(asked.host))
     engine: Engine = Docker(host)
     compose = replace(asked.compose, host=host)
     renamed = ops.environments[environment].project

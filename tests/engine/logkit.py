@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
+import trustme
 from docker.types import LogConfig, Mount
 
 from remora.engines import recipes
@@ -225,6 +226,16 @@ def image(client: docker.DockerClient) -> str:
     except docker.errors.ImageNotFound:
         client.images.build(fileobj=recipes.context("logs"), custom_context=True, tag=tag, buildargs={"BASE": recipes.base()}, rm=True)
     return tag
+
+
+def authority(name: str) -> dict[str, bytes]:
+    """A certificate authority, a certificate by it for `name`, and one for our side."""
+    ca = trustme.CA()
+    found = {"ca.pem": ca.cert_pem.bytes()}
+    for who, common in (("server", name), ("client", "sender")):
+        issued = ca.issue_cert(common, common_name=common)
+        found |= {f"{who}.pem": issued.cert_chain_pems[0].bytes(), f"{who}.key": issued.private_key_pem.bytes()}
+    return found
 
 
 def packed(path: str, content: bytes) -> bytes:

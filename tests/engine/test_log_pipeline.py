@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 import time
 import zlib
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 from docker.types import Mount
-from logkit import WHOLE, Kit, account, numbers, packed, until
+from logkit import WHOLE, Kit, account, authority, numbers, packed, until
 
 pytestmark = pytest.mark.engine
 
@@ -196,21 +195,6 @@ def words(kit: Kit) -> list[str]:
     return [line.partition(" ")[2] for line in kit.received()]
 
 
-def authority(folder: Path, name: str) -> dict[str, bytes]:
-    """A certificate authority, and a certificate by it for `name` and for our side, made by openssl."""
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA")
-    for who, common in (("server", name), ("client", "sender")):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN={common}")
-        (folder / "ext").write_text(f"subjectAltName=DNS:{common}")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext")
-        openssl("x509", "-req", "-in", f"{who}.csr", "-out", f"{who}.pem", *signing)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def tls(kit: Kit, made: dict[str, bytes], destination: str, id: str = "d-1", **more: Any) -> str:
     """A sender with its secrets, which the engine mounts as files."""
     given = {f"/run/secrets/{name}": made[path] for name, path in (("ca", "ca.pem"), ("cert", "client.pem"), ("key", "client.key"))}
@@ -223,9 +207,9 @@ def tls(kit: Kit, made: dict[str, bytes], destination: str, id: str = "d-1", **m
     return kit.sender(destination, id, f"sender-{id}", settings={"tls": where}, mounts=mounts, **more)
 
 
-def test_with_tls_only_what_lay_in_the_socket_is_lost(kit: Kit, tmp_path: Path) -> None:
+def test_with_tls_only_what_lay_in_the_socket_is_lost(kit: Kit) -> None:
     name = kit.name("receiver")
-    made = authority(tmp_path, name)
+    made = authority(name)
     files = {"/tls/ca.pem": made["ca.pem"], "/tls/cert.pem": made["server.pem"], "/tls/key.pem": made["server.key"]}
     kit.receiver("tls", auth="x509/certvalid", files=files)
     reader = kit.reader()
@@ -248,8 +232,8 @@ def test_with_tls_only_what_lay_in_the_socket_is_lost(kit: Kit, tmp_path: Path) 
     assert lost < 10_000 and gaps <= 1
 
 
-def test_a_certificate_for_another_name_gets_nothing(kit: Kit, tmp_path: Path) -> None:
-    made = authority(tmp_path, "somebody-else")
+def test_a_certificate_for_another_name_gets_nothing(kit: Kit) -> None:
+    made = authority("somebody-else")
     files = {"/tls/ca.pem": made["ca.pem"], "/tls/cert.pem": made["server.pem"], "/tls/key.pem": made["server.key"]}
     kit.receiver("tls", files=files)
     kit.reader()

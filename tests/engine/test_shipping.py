@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from logkit import Kit, until
+from logkit import Kit, authority, until
 from stackkit import Stack
-from test_log_pipeline import authority
 
 pytestmark = pytest.mark.engine
 
@@ -71,9 +70,11 @@ def test_last_words_arrive(kit: Kit, stack: Stack) -> None:
 
 def test_tls_with_certificates_by_reference(kit: Kit, stack: Stack, tmp_path: Path) -> None:
     name = kit.name("receiver")
+    made = authority(name)
     folder = tmp_path / "tls"
     folder.mkdir()
-    made = authority(folder, name)
+    for each in ("ca.pem", "client.pem"):
+        (folder / each).write_bytes(made[each])
     kit.receiver(
         "tls",
         auth="x509/certvalid",

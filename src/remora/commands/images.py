@@ -9,12 +9,13 @@ from remora.core.plan import Prepare
 from remora.engines import recipes
 from remora.engines.docker import Docker
 from remora.engines.host import find
+from remora.engines.tunnel import reach
 from remora.errors import RemoraError
 from remora.output import Output
 
 
 def run(action: str, file: str | None, host: str | None, as_json: bool, out: Output) -> int:
-    engine = Docker(find(host))
+    engine = Docker(reach(find(host)))
     tags = recipes.tags()
     there = engine.having(tags.values())
     if action in ("save", "load") and not file:

@@ -53,6 +53,13 @@ def reason(error: BaseException) -> str:
     return inner.strerror or str(inner) if isinstance(inner, OSError) and inner.strerror else str(inner)
 
 
+class Client(APIClient):  # type: ignore[misc]
+    """requests lets REQUESTS_CA_BUNDLE win over the authority that was asked for (psf/requests #3829); here it does not."""
+
+    def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
+
+
 class Docker:
     """One Docker engine. Safe to use from several threads."""
 
@@ -60,15 +67,13 @@ class Docker:
         """Connect; raises RemoraError where nothing answers, where we may not, and where the engine is too old."""
         self.host = host
         try:
-            self.client = APIClient(
-                host.url, version="auto", timeout=120, tls=host.tls or False, use_ssh_client=True, num_pools=4, max_pool_size=CONNECTIONS
-            )
+            self.client = Client(host.url, version="auto", timeout=120, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
         except (requests.exceptions.RequestException, DockerException, OSError) as error:
             raise unreachable(host, reason(error)) from error
         version = self.client.api_version
         if tuple(int(part) for part in version.split(".")) < OLDEST:
             raise RemoraError(
-                f"the engine at {host.url} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
+                f"the engine at {host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
             )
         self.users: dict[tuple[str, str], str] = {}
 
@@ -83,7 +88,9 @@ class Docker:
 
     def facts(self) -> EngineFacts:
         info = self.client.info()
-        path = self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
+        path = self.host.socket or (
+            self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
+        )
         return EngineFacts("docker", info["ServerVersion"], info["DockerRootDir"], info["Name"], path)
 
     def inspect(self, container: str) -> Container | None:
@@ -308,5 +315,5 @@ class Docker:
 def unreachable(host: Host, why: str) -> RemoraError:
     """Why no engine answers, and what to do."""
     if "Permission denied" in why:
-        return RemoraError(f"not allowed to use the engine at {host.url}: join the group that owns the socket, or use sudo")
-    return RemoraError(f"no engine answers at {host.url} ({why}): start it, or say where it is with -H or DOCKER_HOST")
+        return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
+    return RemoraError(f"no engine answers at {host} ({why}): start it, or say where it is with -H or DOCKER_HOST")

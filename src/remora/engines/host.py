@@ -19,6 +19,11 @@ class Host:
     url: str
     env: Mapping[str, str] = field(default_factory=dict)  # what the docker command needs to reach the same engine
     tls: Any = None  # docker.TLSConfig
+    name: str = ""  # what people call it, where that is not the url
+    socket: str = ""  # where its socket lies on its own host, where that is not the url's
+
+    def __str__(self) -> str:
+        return self.name or self.url
 
 
 def find(asked: str | None) -> Host:
