@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -111,7 +112,13 @@ class Compose:
     def run(self, words: Sequence[str], verb: str) -> None:
         shown = ["--progress", "quiet"] if self.quiet else []
         process = self.popen([*shown, *words], stdin=subprocess.DEVNULL, stdout=2)
-        if process.wait():
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # a terminal has told it, too, and twice does no harm
+            process.wait()
+            raise
+        if process.returncode:
             raise RemoraError(f"docker compose {verb} failed with exit code {process.returncode}; its own words are above")
 
     def popen(self, words: Sequence[str], **streams: Any) -> subprocess.Popen[str]:
