@@ -102,22 +102,23 @@ class Docker:
         return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
 
     def numeric(self, container: Container) -> str:
-        """The user of a container as uid[:gid], looked up in its own passwd and group where it has a name."""
-        if container.user.replace(":", "").isdigit():
-            return container.user
+        """The user of a container as uid:gid, looked up in its own passwd and group as the engine does."""
+        user, _, group = (container.user or "0:0").partition(":")
+        if user.isdigit() and group.isdigit():
+            return f"{user}:{group}"
         key = (container.image_id, container.user)
         if key not in self.users:
-            user, _, group = container.user.partition(":")
             row = self.row(container.id, "/etc/passwd", user)
             gid = group if group.isdigit() else self.row(container.id, "/etc/group", group)[2] if group else row[3]
             self.users[key] = f"{row[2]}:{gid}"
         return self.users[key]
 
     def row(self, container: str, path: str, name: str) -> list[str]:
-        """The entry of `name` in a passwd or group file; a number stands for itself."""
+        """The entry of a name or number in a passwd or group file; a number that has none stands for itself."""
         for line in (self.read(container, path) or b"").decode(errors="replace").splitlines():
-            if line.split(":")[0] == name:
-                return line.split(":")
+            entry = line.split(":")
+            if name in (entry[0], *entry[2:3]):
+                return entry
         return [name, "", name, "0"]
 
     @in_words
@@ -189,7 +190,8 @@ class Docker:
         body = {"Image": spec.image, "Cmd": ["-"], "Labels": labels, "HostConfig": {"Mounts": [mount], "NetworkMode": "none"}}
         carrier = self.client.create_container_from_config(body, None)["Id"]
         try:
-            self.client.put_archive(carrier, "/secrets", secrets.archive(content, spec.user))
+            user = spec.user or self.numeric(inspection.container(self.client.inspect_container(carrier)))
+            self.client.put_archive(carrier, "/secrets", secrets.archive(content, user))
         finally:
             self.client.remove_container(carrier)
 
