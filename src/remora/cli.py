@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -13,17 +14,20 @@ from typing import Any
 import click
 
 from remora import __version__
-from remora.errors import RemoraError
+from remora.errors import RemoraError, WrongUsage
 
 DONE, FIXABLE, USAGE, BUG, TO_DO, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main() -> None:
     """The command `remora`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to stop
     try:
         code = remora.main(standalone_mode=False, prog_name="remora")
     except click.ClickException as error:
-        error.show()
+        print(misused(error), file=sys.stderr)
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -32,10 +36,7 @@ def main() -> None:
         code = INTERRUPTED
     except RemoraError as error:
         print(f"remora: {error}", file=sys.stderr)
-        code = FIXABLE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
+        code = USAGE if isinstance(error, WrongUsage) else FIXABLE
     except Exception:
         traceback.print_exc()
         print(f"remora {__version__}: this is a bug of remora's, not of yours; please report it with the lines above", file=sys.stderr)
@@ -43,12 +44,31 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else DONE)
 
 
+def misused(error: click.ClickException) -> str:
+    """What click says of the command line, as one line; the help of a group that was called without a command stays as it is."""
+    text = error.format_message()
+    if text.startswith("Usage:"):
+        return text
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "remora"
+    where = command.removeprefix("remora").strip()
+    said = " ".join(text.split())
+    return f"remora: {where + ': ' if where else ''}{said}{'' if said.endswith(('.', '?')) else '.'} See `{command} --help`."
+
+
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # we have none, and looking for them takes 20 ms
 
 
 def call(command: str, **arguments: Any) -> int:
     """Run the command module of that name: only the one that is asked for is loaded."""
-    found: int = import_module(f"remora.commands.{command}").run(**arguments)
+    from remora.output import discard, flush
+
+    try:
+        found: int = import_module(f"remora.commands.{command}").run(**arguments)
+        flush()
+    except BrokenPipeError:
+        discard()
+        return DONE
     return found
 
 

@@ -10,6 +10,10 @@ class RemoraError(Exception):
     """Says where, what, and what there is or what to do, in one sentence; anything else that flies is our bug."""
 
 
+class WrongUsage(RemoraError):
+    """It is the command line itself that has to be written otherwise."""
+
+
 def listed(names: Iterable[str]) -> str:
     """`names` as a sentence lists them: "`a`, `b`", or "none"."""
     return ", ".join(f"`{name}`" for name in sorted(names)) or "none"

@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
+
+from remora.errors import RemoraError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", "!": "\033[31;1m"}
 RESET, BOLD, DIM = "\033[0m", "\033[1m", "\033[2m"
@@ -18,19 +20,27 @@ class Output:
 
     def __init__(self, quiet: bool = False, color: bool = True) -> None:
         self.quiet = quiet
-        self.color = color and not os.environ.get("NO_COLOR") and sys.stdout.isatty()
-        self.live = color and sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
+        self.color = color and not os.environ.get("NO_COLOR") and terminal(sys.stdout)
+        self.live = color and terminal(sys.stderr) and not quiet and os.environ.get("TERM") != "dumb"
 
     def line(self, text: str = "") -> None:
         """A line of facts; its first character may give it a colour."""
         colour = COLOURS.get(text.strip()[:1], "") if self.color else ""
-        print(f"{colour}{text}{RESET if colour else ''}")
+        self.print(f"{colour}{text}{RESET if colour else ''}")
 
     def title(self, text: str) -> None:
-        print(f"{BOLD}{text}{RESET}" if self.color else text)
+        self.print(f"{BOLD}{text}{RESET}" if self.color else text)
 
     def json(self, value: Any) -> None:
-        print(json.dumps(value, indent=2, sort_keys=True))
+        self.print(json.dumps(value, indent=2, sort_keys=True))
+
+    def print(self, text: str, end: str = "\n") -> None:
+        """A piece of standard output; a reader who has gone, as in `remora up | head -1`, does not stop what we do."""
+        try:
+            with written():
+                print(text, end=end)
+        except BrokenPipeError:
+            discard()
 
     def say(self, text: str) -> None:
         """A remark that `--quiet` silences."""
@@ -45,9 +55,9 @@ class Output:
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table: drawn on a terminal, tab-separated elsewhere."""
-        if not sys.stdout.isatty():
+        if not terminal(sys.stdout):
             for row in [heads, *rows]:
-                print("\t".join(row))
+                self.print("\t".join(row))
             return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
@@ -75,3 +85,32 @@ class Output:
     def clear(self) -> None:
         if self.live:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def terminal(stream: TextIO | None) -> bool:
+    """Whether somebody watches; a stream that the caller closed is None."""
+    return stream is not None and stream.isatty()
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Around what writes to standard output: a disk that is full is the reader's to mend."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard()
+        raise RemoraError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def flush() -> None:
+    """Write out what is still held back."""
+    if sys.stdout:
+        with written():
+            sys.stdout.flush()
+
+
+def discard() -> None:
+    """What is still to be printed goes nowhere, so that it fails no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
 
 from remora.cli import DONE
 from remora.errors import RemoraError, choices
-from remora.output import Output
+from remora.output import Output, written
 from remora.session import Asked, open_session
 
 
@@ -20,13 +20,31 @@ def run(asked: Asked, out: Output, sidekick: str, follow: bool, tail: int | None
         raise RemoraError(
             f"no sidekick `{sidekick}` is attached to {session.stack}; {choices(sidekick, {c.labels['remora.sidekick'] for c in mine})}"
         )
-    with ThreadPoolExecutor(len(chosen)) as pool:
-        for container in chosen:
-            prefix = f"{container.name} | " if len(chosen) > 1 else ""
-            pool.submit(relay, session.engine.logs(container.id, follow, tail), prefix) if follow else relay(
-                session.engine.logs(container.id, follow, tail), prefix
-            )
+    named = [(session.engine.logs(c.id, follow, tail), f"{c.name} | " if len(chosen) > 1 else "") for c in chosen]
+    if follow:
+        together(named)
+    else:
+        for each in named:
+            relay(*each)
     return DONE
+
+
+def together(named: list[tuple[Iterator[bytes], str]]) -> None:
+    """Relay all of `named` side by side, until they end or the first fails."""
+    ended: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def one(pieces: Iterator[bytes], prefix: str) -> None:
+        try:
+            relay(pieces, prefix)
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    for each in named:
+        Thread(target=one, args=each, daemon=True).start()
+    for _ in named:
+        if error := ended.get():
+            raise error
 
 
 def relay(pieces: Iterator[bytes], prefix: str) -> None:
@@ -34,8 +52,10 @@ def relay(pieces: Iterator[bytes], prefix: str) -> None:
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            sys.stdout.write(f"{prefix}{line.decode(errors='replace')}\n")
-        sys.stdout.flush()
-    if rest:
-        sys.stdout.write(f"{prefix}{rest.decode(errors='replace')}\n")
+        show(lines, prefix)
+    show([rest] if rest else [], prefix)
+
+
+def show(lines: list[bytes], prefix: str) -> None:
+    with written():
+        print("".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines), end="", flush=True)

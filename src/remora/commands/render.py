@@ -22,7 +22,7 @@ def run(asked: Asked, out: Output, to: str, output: str | None) -> int:
     if output:
         save(Path(output), text)
     else:
-        print(text, end="")
+        out.print(text, end="")
     for line in (*found.missing, *woven.faults):
         out.say(f"! not expressed: {line}")
     return DONE

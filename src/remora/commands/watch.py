@@ -5,7 +5,7 @@ from __future__ import annotations
 from remora.cli import DONE, FIXABLE
 from remora.core.units import duration
 from remora.daemon import Watch
-from remora.errors import RemoraError
+from remora.errors import WrongUsage
 from remora.output import Output
 from remora.session import Asked, open_session
 
@@ -14,7 +14,7 @@ def run(asked: Asked, out: Output, once: bool, resync: str) -> int:
     try:
         seconds = duration(resync)
     except ValueError as error:
-        raise RemoraError(f"--resync: {error}") from None
+        raise WrongUsage(f"--resync: {error}") from None
     watch = Watch(open_session(asked), out, seconds)
     if once:
         return DONE if watch.look() else FIXABLE
