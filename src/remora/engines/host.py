@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,10 @@ class Host:
 
 def find(asked: str | None) -> Host:
     """The engine to talk to; raises RemoraError where there is none to be found."""
-    address = asked or os.environ.get("DOCKER_HOST")
-    if address:
-        return named(address)
+    if asked:
+        return named(asked, "-H")
+    if os.environ.get("DOCKER_HOST"):
+        return named(os.environ["DOCKER_HOST"], "DOCKER_HOST")
     context = current_context()
     if context:
         return context
@@ -40,36 +44,71 @@ def find(asked: str | None) -> Host:
     raise RemoraError("no engine found: start Docker, or say where it is with -H or DOCKER_HOST")
 
 
-def named(address: str) -> Host:
-    """An address as DOCKER_HOST has it: unix://, tcp:// (TLS by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), ssh://."""
-    from docker.errors import DockerException
-    from docker.utils import kwargs_from_env, parse_host
+SERVER = r"(\[[0-9a-fA-F:]+\]|\w[\w.-]*)"
+ADDRESS = re.compile(rf"unix:///.+|tcp://{SERVER}:\d{{1,5}}/?|ssh://([^@/:-][^@/:]*@)?{SERVER}(:\d{{1,5}})?(/.*)?")
 
-    try:
-        parse_host(address)
-        given = kwargs_from_env({**os.environ, "DOCKER_HOST": address})
-    except DockerException as error:
-        raise RemoraError(
-            f"-H {address}: not an engine's address ({error}); write unix://PATH, tcp://HOST:PORT or ssh://USER@HOST"
-        ) from None
-    return Host(address, {"DOCKER_HOST": address}, given.get("tls"))
+
+def named(address: str, source: str) -> Host:
+    """An address as DOCKER_HOST has it: unix://, tcp:// (TLS by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), ssh://."""
+    if not ADDRESS.fullmatch(address):
+        shown = re.sub(r"(?<=:)[^/:@]+(?=@)", "…", address)  # a password, if anything
+        raise RemoraError(f"{source} {shown}: not an engine's address; write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST")
+    return Host(address, {"DOCKER_HOST": address}, certificates() if address.startswith("tcp://") else None)
+
+
+def certificates() -> Any:
+    """What DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for: a docker.TLSConfig, None without TLS."""
+    if not os.environ.get("DOCKER_TLS_VERIFY"):
+        return None
+    folder = Path(os.environ.get("DOCKER_CERT_PATH") or settings_folder())
+    found = tls(folder)
+    if not found:
+        raise RemoraError(f"{folder}: DOCKER_TLS_VERIFY asks for {', '.join(PEMS)} here; say with DOCKER_CERT_PATH where they are")
+    return found
+
+
+PEMS = ("ca.pem", "cert.pem", "key.pem")
+
+
+def tls(folder: Path, verify: bool = True) -> Any:
+    """The certificates in `folder` as a docker.TLSConfig, None where they are not all there."""
+    from docker.tls import TLSConfig
+
+    ca, cert, key = (folder / name for name in PEMS)
+    there = ca.is_file() and cert.is_file() and key.is_file()
+    return TLSConfig(client_cert=(str(cert), str(key)), ca_cert=str(ca), verify=verify) if there else None
+
+
+def settings_folder() -> Path:
+    """Where the docker command keeps its settings."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def current_context() -> Host | None:
     """The docker context in use, unless it is the default one, which the usual sockets stand for."""
-    folder = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    if "DOCKER_CONTEXT" not in os.environ and not (folder / "config.json").exists():
+    folder = settings_folder()
+    name = os.environ.get("DOCKER_CONTEXT") or chosen(folder / "config.json")
+    if name in ("", "default"):
         return None
-    from docker.context import ContextAPI
-    from docker.errors import DockerException
-
+    place = hashlib.sha256(name.encode()).hexdigest()
+    file = folder / "contexts/meta" / place / "meta.json"
     try:
-        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
-    except DockerException as error:
-        raise RemoraError(f"the docker context cannot be read: {error}") from None
-    if context is None:
-        raise RemoraError(f"no docker context `{os.environ.get('DOCKER_CONTEXT')}`; see `docker context ls`")
-    return None if context.Name == "default" else Host(context.Host, {"DOCKER_CONTEXT": context.Name}, context.TLSConfig)
+        endpoint = json.loads(file.read_text())["Endpoints"]["docker"]
+        url, verify = str(endpoint["Host"]), not endpoint.get("SkipTLSVerify")
+    except FileNotFoundError:
+        raise RemoraError(f"{folder}: no docker context `{name}` here; see `docker context ls`") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise RemoraError(f"{file}: not a docker context; remove `{name}` and create it again with `docker context`") from None
+    found = named(url, f"docker context `{name}`")
+    return replace(found, env={"DOCKER_CONTEXT": name}, tls=tls(folder / "contexts/tls" / place / "docker", verify))
+
+
+def chosen(config: Path) -> str:
+    """The context that the docker command uses by itself; like it, we go on without a file that cannot be read."""
+    try:
+        return str(json.loads(config.read_text()).get("currentContext", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def usual_sockets() -> list[str]:
