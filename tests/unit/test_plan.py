@@ -102,17 +102,17 @@ def test_the_sidekicks_of_another_ops_file_can_be_taken_over():
     assert todo([mine], APP, sidekick(), owner=mine.owner, take_over=True) == [f"{GONE}its definition changed", ATTACH]
 
 
-def test_removals_come_first_then_images_then_shippers_then_the_rest():
+def test_images_come_first_then_removals_then_shippers_then_the_rest():
     reader = replace(FILES, name="shop.logs.reader", kind="logs", role="reader", image="remora/logs:1", recipe="logs", first=-1)
     sender = replace(reader, name="shop.logs.sender-1", role="sender-1", first=-2)
     old = [Container(each.name, f"old.{each.name}", labels=each.labels) for each in (sender, reader, FILES)]
     actions = prepared(plan([FILES, reader, sender], World(containers=(APP, *old)), "shop", OPS), frozenset())
     assert [getattr(a, "name", "") or getattr(a, "image", "") or a.spec.name for a in actions] == [
+        "busybox",
+        "remora/logs:1",
         "old.shop-web-1.probe",
         "old.shop.logs.reader",
         "old.shop.logs.sender-1",
-        "busybox",
-        "remora/logs:1",
         "shop.logs.sender-1",
         "shop.logs.reader",
         "shop-web-1.probe",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from remora.cli import DONE, FIXABLE
-from remora.commands.doing import carry_out, facts, faults
+from remora.commands.doing import carry_out, check, facts, faults
 from remora.errors import RemoraError
 from remora.output import Output
 from remora.session import Asked, open_session
@@ -16,6 +16,7 @@ def run(asked: Asked, out: Output, as_json: bool) -> int:
     if not woven.apps:
         raise RemoraError(f"no app container of `{session.stack}` is there to attach to; start it, or use `remora up`")
     actions = session.plan(woven, world)
+    check(session, actions)
     well = carry_out(session, actions, out)
     if as_json:
         out.json(

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from remora.core.plan import Action, Attach, Prepare
+from remora.core.plan import Action, Attach, Prepare, attached, refuse_strangers, refuse_unknown_networks
 from remora.core.weave import Woven
 from remora.engines import secrets
 from remora.engines.performing import perform
 from remora.errors import RemoraError
 from remora.output import Output
 from remora.session import Session
+
+
+def check(session: Session, actions: Sequence[Action]) -> None:
+    """Whatever `actions` need and cannot have is an error before the first of them, while nothing is changed."""
+    specs = attached(actions)
+    secrets.check(actions)
+    if specs:
+        refuse_strangers(specs, session.engine.taken([spec.name for spec in specs]))
+    chosen = [spec for spec in specs if spec.network not in ("", "none", "bridge", "host")]
+    if chosen:
+        refuse_unknown_networks(chosen, session.engine.networks() | session.project.networks)
 
 
 def carry_out(session: Session, actions: Sequence[Action], out: Output) -> bool:

@@ -20,10 +20,10 @@ def run(asked: Asked, out: Output, volumes: bool) -> int:
         return FIXABLE
     shippers = [action for action in actions if shipper(action)]
     if shippers:
-        session.overridden.stop()
+        session.compose.stop()
     if not carry_out(session, shippers, out):
         return FIXABLE
-    session.overridden.down(volumes)
+    session.compose.down(volumes)
     if volumes:
         forget(session, out)
     return DONE

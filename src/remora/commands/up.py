@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from remora.cli import DONE, FIXABLE
 from remora.commands import plan as planning
-from remora.commands.doing import carry_out, facts, faults
-from remora.engines import secrets
+from remora.commands.doing import carry_out, check, facts, faults
+from remora.core.plan import Prepare
 from remora.errors import RemoraError
 from remora.output import Output
 from remora.session import Asked, open_session
@@ -21,10 +21,14 @@ def run(asked: Asked, out: Output, services: Sequence[str], as_json: bool, build
     coming = session.coming(before, services)
     foreseen = session.weave(before, coming)
     first = session.plan(foreseen, before)
-    secrets.check(first)
+    check(session, first)
     if not as_json and (first or coming) and not out.quiet:
         planning.show(session, coming, foreseen, first, out)
-    session.overridden.up(services, build)
+    compose = session.overridden
+    images = [action for action in first if isinstance(action, Prepare)]
+    if not carry_out(session, images, out):  # what cannot be had is known before anything is started
+        return FIXABLE
+    compose.up(services, build)
     world = session.observe()
     woven = session.weave(world)
     actions = session.plan(woven, world)
@@ -34,11 +38,11 @@ def run(asked: Asked, out: Output, services: Sequence[str], as_json: bool, build
             {
                 "stack": session.stack,
                 "environment": session.environment,
-                "done": [facts(action) for action in actions],
+                "done": [facts(action) for action in (*images, *actions)],
                 "faults": list(woven.faults),
             }
         )
-    elif not actions:
+    elif not (images or actions):
         out.say(f"{session.stack} in {session.environment}: nothing to do")
     faults(woven, out)
     return DONE if well else FIXABLE

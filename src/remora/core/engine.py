@@ -20,6 +20,12 @@ class Engine(Protocol):
     def having(self, images: Iterable[str]) -> frozenset[str]:
         """Those of `images` that are on the engine."""
 
+    def taken(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Those of `names` that a container has, each with the stack whose sidekick it is, "" for any other container."""
+
+    def networks(self) -> frozenset[str]:
+        """The names and ids of the networks there are."""
+
     def perform(self, action: Action, say: Say) -> None:
         """Do one action; doing it twice does no harm, and one that fails leaves nothing half-done. `say` hears of progress."""
 

@@ -5,14 +5,14 @@ An action is printed by `remora plan`, compared in tests and done by an engine. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from remora.core.sidekick import Spec
 from remora.core.world import Container, World
 from remora.errors import RemoraError
 
-DETACH, PREPARE, ATTACH = range(3)
+PREPARE, DETACH, ATTACH = range(3)
 ENDED = ("exited", "created", "dead")
 
 
@@ -80,6 +80,7 @@ class Prepare:
 
     image: str
     recipe: str = ""
+    why: str = field(default="", compare=False)  # the line of the ops file
     beside = ""
     stage = PREPARE
 
@@ -185,7 +186,8 @@ def instant(text: str) -> tuple[str, str]:
 
 
 def ordered(actions: Sequence[Action]) -> tuple[Action, ...]:
-    """Removals first, for names and namespaces to be free; then images; then what comes new, shippers before the rest."""
+    """Images first, for one that cannot be had is to cost nothing that runs; then removals, for names and namespaces to be free;
+    then what comes new, shippers before the rest."""
 
     def rank(action: Action) -> tuple[int, int, str]:
         match action:
@@ -202,5 +204,23 @@ def ordered(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 def prepared(actions: Sequence[Action], images: frozenset[str]) -> tuple[Action, ...]:
     """`actions` with what gets the images that they need and that the engine, which has `images`, lacks."""
-    missing = {(a.spec.image, a.spec.recipe) for a in actions if isinstance(a, Attach) and a.spec.image not in images}
-    return ordered([*actions, *(Prepare(image, recipe) for image, recipe in sorted(missing))])
+    missing = {spec.image: Prepare(spec.image, spec.recipe, spec.why) for spec in reversed(attached(actions)) if spec.image not in images}
+    return ordered([*actions, *missing.values()])
+
+
+def attached(actions: Iterable[Action]) -> list[Spec]:
+    """The sidekicks that `actions` attach."""
+    return [action.spec for action in actions if isinstance(action, Attach)]
+
+
+def refuse_strangers(specs: Iterable[Spec], taken: Mapping[str, str]) -> None:
+    """Raises RemoraError for a name that a container of others has; `taken` says of each name in use which stack's sidekick has it."""
+    for spec in specs:
+        if taken.get(spec.name, spec.stack) != spec.stack:
+            raise RemoraError(f"{spec.why}: a container that is not remora's has the name `{spec.name}`; rename it, or the sidekick")
+
+
+def refuse_unknown_networks(specs: Iterable[Spec], networks: Collection[str]) -> None:
+    for spec in specs:
+        if spec.network and spec.network not in networks:
+            raise RemoraError(f"{spec.why}: the engine has no network `{spec.network}`; create it, or name another")

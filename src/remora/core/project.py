@@ -6,12 +6,14 @@ profiles chosen. Source: the Compose specification and compose-go's canonical fo
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from remora.core.world import Mount
+from remora.errors import RemoraError
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Project:
         """Volume names as the engine knows them, by the name that the file gives them."""
         return {key: (volume or {}).get("name", key) for key, volume in (self.config.get("volumes") or {}).items()}
 
+    @property
+    def networks(self) -> frozenset[str]:
+        """The names that the engine knows the networks of the file by, once Compose has made them."""
+        return frozenset((network or {}).get("name", key) for key, network in (self.config.get("networks") or {}).items())
+
 
 def read(config: Mapping[str, Any]) -> Project:
     """The project in Compose's canonical JSON `config`."""
@@ -64,7 +71,7 @@ def service(project: Project, name: str, entry: Mapping[str, Any]) -> Service:
         env={key: value or "" for key, value in (entry.get("environment") or {}).items()},
         labels=dict(entry.get("labels") or {}),
         mounts=tuple(mount(project, volume) for volume in entry.get("volumes") or []) + tmpfs(entry),
-        ports=frozenset(ports(entry)),
+        ports=frozenset(ports(name, entry)),
         networks=tuple((networks.get(key) or {}).get("name", key) for key in entry.get("networks") or {}),
         user=entry.get("user"),
         log_driver=(entry.get("logging") or {}).get("driver") or "json-file",
@@ -94,16 +101,18 @@ def tmpfs(entry: Mapping[str, Any]) -> tuple[Mount, ...]:
     return tuple(Mount("tmpfs", "", path.split(":")[0]) for path in paths)
 
 
-def ports(entry: Mapping[str, Any]) -> list[int]:
+def ports(name: str, entry: Mapping[str, Any]) -> list[int]:
     """The container ports that a service exposes or publishes."""
-    exposed = [port for text in entry.get("expose") or [] for port in span(str(text).split("/")[0])]
+    exposed = [port for text in entry.get("expose") or [] for port in span(name, str(text).split("/")[0])]
     return exposed + [int(port["target"]) for port in entry.get("ports") or []]
 
 
-def span(text: str) -> range:
-    """`8000` or `8000-8010` as a range of ports."""
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
+def span(service: str, text: str) -> range:
+    """`8000` or `8000-8010` as a range of ports; Compose lets anything pass here."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text, re.ASCII)
+    if not found:
+        raise RemoraError(f"the compose file: services.{service}.expose: `{text}` is not a port, nor a range such as 8000-8100")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)
 
 
 def words(command: object) -> tuple[str, ...] | None:

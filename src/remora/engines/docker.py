@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from remora.core.engine import Say
-from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop
+from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop, refuse_strangers
 from remora.core.sidekick import Spec
 from remora.core.world import STACK, Container, EngineFacts, World
 from remora.engines import inspection, recipes, secrets
@@ -24,33 +25,41 @@ from remora.errors import RemoraError
 
 OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
 CONNECTIONS = 32
+GREETING = 10.0  # seconds that an engine may take to say who it is
+PATIENCE = 120.0  # seconds that it may take for anything else
 QUIET = 15  # seconds after which an event stream that says nothing hands over a ""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+
+@contextmanager
+def in_words(where: str = "") -> Iterator[None]:
+    """Turn the client's exceptions into ours; `where` says what they are about."""
+    try:
+        yield
+    except APIError as error:
+        raise RemoraError(f"{where and where + ': '}the engine says: {said(error)}") from error
+    except DockerException as error:
+        raise RemoraError(f"{where and where + ': '}{error}") from error
+    except (requests.exceptions.RequestException, OSError) as error:
+        raise RemoraError(f"{where and where + ': '}the engine does not answer: {reason(innermost(error))}") from error
 
 
-def in_words(call: Callable[P, R]) -> Callable[P, R]:
-    """Turn the client's exceptions into ours."""
+def said(error: APIError) -> str:
+    """The engine's own words, on one line."""
+    return " ".join(str(error.explanation or error).split())
 
-    @wraps(call)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return call(*args, **kwargs)
-        except APIError as error:
-            raise RemoraError(f"the engine says: {(error.explanation or str(error)).strip()}") from error
-        except (requests.exceptions.RequestException, DockerException, OSError) as error:
-            raise RemoraError(f"the engine does not answer: {reason(error)}") from error
 
-    return wrapped
+def innermost(error: BaseException) -> BaseException:
+    """What a failed call failed of in the end."""
+    while deeper := error.__cause__ or error.__context__:
+        error = deeper
+    return error
 
 
 def reason(error: BaseException) -> str:
-    """The innermost reason of a failed connection."""
-    inner = error
-    while (deeper := inner.__cause__ or inner.__context__) and deeper is not inner:
-        inner = deeper
-    return inner.strerror or str(inner) if isinstance(inner, OSError) and inner.strerror else str(inner)
+    """Why a connection failed, in words."""
+    if isinstance(error, TimeoutError):
+        return "nothing came in time"
+    return getattr(error, "strerror", None) or str(error)
 
 
 class Client(APIClient):  # type: ignore[misc]
@@ -63,21 +72,26 @@ class Client(APIClient):  # type: ignore[misc]
 class Docker:
     """One Docker engine. Safe to use from several threads."""
 
-    def __init__(self, host: Host) -> None:
-        """Connect; raises RemoraError where nothing answers, where we may not, and where the engine is too old."""
+    def __init__(self, host: Host, greeting: float = GREETING, patience: float = PATIENCE) -> None:
+        """Connect; raises RemoraError where no engine answers in time, where we may not, and where the engine is too old.
+
+        `greeting` and `patience` are the seconds that it may take to say who it is, and for anything else.
+        """
         self.host = host
         try:
-            self.client = Client(host.url, version="auto", timeout=120, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
-        except (requests.exceptions.RequestException, DockerException, OSError) as error:
-            raise unreachable(host, reason(error)) from error
-        version = self.client.api_version
-        if tuple(int(part) for part in version.split(".")) < OLDEST:
+            self.client = Client(host.url, version="auto", timeout=greeting, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
+            version = self.client.api_version
+            spoken = tuple(int(part) for part in version.split("."))
+        except (requests.exceptions.RequestException, DockerException, OSError, ValueError) as error:
+            raise unreachable(host, innermost(error)) from error
+        if spoken < OLDEST:
             raise RemoraError(
                 f"the engine at {host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
             )
+        self.client.timeout = patience
         self.users: dict[tuple[str, str], str] = {}
 
-    @in_words
+    @in_words()
     def observe(self, stack: str) -> World:
         labels = [None] if stack == "*" else [f"{STACK}={stack}", f"remora.stack={stack}"]
         ids = {each["Id"] for label in labels for each in self.client.containers(all=True, filters={"label": label} if label else None)}
@@ -121,7 +135,18 @@ class Docker:
                 return entry
         return [name, "", name, "0"]
 
-    @in_words
+    @in_words()
+    def taken(self, names: Iterable[str]) -> dict[str, str]:
+        wanted = set(names)
+        found = self.client.containers(all=True, filters={"name": [f"^/{re.escape(name)}$" for name in wanted]})
+        owners = {name.lstrip("/"): each["Labels"].get("remora.stack", "") for each in found for name in each["Names"]}
+        return {name: owner for name, owner in owners.items() if name in wanted}
+
+    @in_words()
+    def networks(self) -> frozenset[str]:
+        return frozenset(name for each in self.client.networks() for name in (each["Name"], each["Id"]))
+
+    @in_words()
     def having(self, images: Iterable[str]) -> frozenset[str]:
         return frozenset(image for image in images if self.has(image))
 
@@ -132,7 +157,7 @@ class Docker:
             return False
         return True
 
-    @in_words
+    @in_words()
     def image(self, image: str) -> tuple[tuple[str, ...] | None, dict[str, Any]]:
         """Diff ids and runtime configuration of an image; (None, {}) where there is none."""
         try:
@@ -141,44 +166,48 @@ class Docker:
             return None, {}
         return tuple(found["RootFS"].get("Layers") or ()), found.get("Config") or {}
 
-    @in_words
     def perform(self, action: Action, say: Say) -> None:
-        match action:
-            case Attach(spec):
-                self.attach(spec)
-            case Detach(container, name):
-                self.detach(container, name)
-            case Start(container):
-                self.client.restart(container)
-            case Stop(container):
-                self.client.stop(container)
-            case Prepare(image, recipe):
-                self.build(image, recipe, say) if recipe else self.pull(image, say)
+        with in_words(action.spec.why if isinstance(action, Attach) else action.why if isinstance(action, Prepare) else action.name):
+            match action:
+                case Attach(spec):
+                    self.attach(spec)
+                case Detach(container, name):
+                    self.detach(container, name)
+                case Start(container):
+                    self.client.restart(container)
+                case Stop(container):
+                    self.client.stop(container)
+                case Prepare(image, recipe):
+                    where = f"{action.why}: " if action.why else ""
+                    self.build(image, recipe, say, where) if recipe else self.pull(image, say, where)
 
     def attach(self, spec: Spec) -> None:
-        """Create and start; what was created and does not start is removed again."""
-        if spec.secrets:
-            self.deliver(spec)
+        """Create and start; of what cannot be started nothing stays, but a volume that was there before, with what is in it."""
+        new = [volume for volume in inspection.volumes(spec) if not self.has_volume(volume)]
+        container = None
         try:
-            container = self.client.create_container_from_config(inspection.creation(spec), spec.name)["Id"]
-        except APIError as error:
-            if error.status_code != 409:
-                self.drop_secrets(spec.name)
-                raise
-            self.yield_to_twin(spec)
-            return
-        try:
-            self.client.start(container)
-        except (APIError, requests.exceptions.RequestException):
-            self.remove(container)
-            self.drop_secrets(spec.name)
+            if spec.secrets:
+                self.deliver(spec)
+            container = self.create(spec)
+            if container:
+                self.client.start(container)
+        except (APIError, requests.exceptions.RequestException, RemoraError):
+            with suppress(APIError, requests.exceptions.RequestException):
+                if container:
+                    self.remove(container)
+                for volume in new:
+                    self.drop_volume(volume)
             raise
 
-    def yield_to_twin(self, spec: Spec) -> None:
-        """The name is taken: by the same sidekick, which another remora just made, or by a stranger."""
-        twin = self.inspect(spec.name)
-        if twin is None or twin.labels.get("remora.stack") != spec.stack:
-            raise RemoraError(f"{spec.why}: a container that is not remora's has the name `{spec.name}`; rename it, or the sidekick")
+    def create(self, spec: Spec) -> str | None:
+        """The id of the new container; None where the same sidekick is there already, which another remora just made."""
+        try:
+            return str(self.client.create_container_from_config(inspection.creation(spec), spec.name)["Id"])
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+        refuse_strangers([spec], self.taken([spec.name]))
+        return None
 
     def deliver(self, spec: Spec) -> None:
         """Write the secrets of a sidekick into its volume, by a container that is never started."""
@@ -201,7 +230,7 @@ class Docker:
         except NotFound:
             return
         self.remove(container)
-        self.drop_secrets(name)
+        self.drop_volume(inspection.secret_volume(name))
 
     def remove(self, container: str) -> None:
         """Remove a container and its anonymous volumes; one that is gone or going is as good as removed."""
@@ -211,23 +240,31 @@ class Docker:
             if error.status_code not in (404, 409):
                 raise
 
-    def drop_secrets(self, name: str) -> None:
+    def has_volume(self, name: str) -> bool:
         try:
-            self.client.remove_volume(inspection.secret_volume(name), force=True)
+            self.client.inspect_volume(name)
+        except NotFound:
+            return False
+        return True
+
+    def drop_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone, or that another container has, is not ours to remove."""
+        try:
+            self.client.remove_volume(name, force=True)
         except APIError as error:
             if error.status_code not in (404, 409):
                 raise
 
-    def pull(self, image: str, say: Say) -> None:
+    def pull(self, image: str, say: Say, where: str) -> None:
         try:
             for step in self.client.pull(image, stream=True, decode=True):
                 if "error" in step:
-                    raise RemoraError(f"the image `{image}` cannot be pulled: {step['error']}")
+                    raise RemoraError(f"{where}the image `{image}` cannot be pulled: {' '.join(step['error'].split())}")
                 say(f"pulling {image}: {step.get('status', '')}")
         except APIError as error:
-            raise RemoraError(f"the image `{image}` is not here and cannot be pulled: {error.explanation or error}") from None
+            raise RemoraError(f"{where}the image `{image}` is not here and cannot be pulled: {said(error)}") from None
 
-    def build(self, image: str, recipe: str, say: Say) -> None:
+    def build(self, image: str, recipe: str, say: Say, where: str) -> None:
         """Build a sidekick image from its recipe."""
         output = self.client.build(
             fileobj=recipes.context(recipe),
@@ -240,7 +277,10 @@ class Docker:
         )
         for step in output:
             if "error" in step:
-                raise RemoraError(f"the image `{image}` cannot be built: {step['error'].strip()}")
+                words = " ".join(step["error"].split())
+                raise RemoraError(
+                    f"{where}the image `{image}` cannot be built from `{recipes.base()}`, which REMORA_BASE may change: {words}"
+                )
             if line := step.get("stream", "").strip():
                 say(f"building {image}: {line}")
 
@@ -255,13 +295,11 @@ class Docker:
                     for line in response.iter_lines():
                         yield line.decode(errors="replace")
                     return
-            except requests.exceptions.ConnectionError as error:
-                if "timed out" not in str(error).lower():
-                    raise RemoraError(f"the engine does not answer: {reason(error)}") from error
             except requests.exceptions.RequestException as error:
-                raise RemoraError(f"the engine does not answer: {reason(error)}") from error
+                if not isinstance(innermost(error), TimeoutError):
+                    raise RemoraError(f"the engine does not answer: {reason(innermost(error))}") from error
 
-    @in_words
+    @in_words()
     def read(self, container: str, path: str) -> bytes | None:
         try:
             stream, _ = self.client.get_archive(container, path)
@@ -272,12 +310,11 @@ class Docker:
             content = tar.extractfile(member) if member else None
             return content.read() if content else None
 
-    @in_words
     def logs(self, container: str, follow: bool, tail: int | None) -> Iterator[bytes]:
-        found: Iterator[bytes] = self.client.logs(container, stream=True, follow=follow, tail="all" if tail is None else tail)
-        return found
+        with in_words():
+            yield from self.client.logs(container, stream=True, follow=follow, tail="all" if tail is None else tail)
 
-    @in_words
+    @in_words()
     def memory(self, container: str) -> int | None:
         """Bytes that a running container uses now, without the page cache it could give back; None when it does not run."""
         try:
@@ -289,22 +326,21 @@ class Docker:
         inside = used.get("stats", {})
         return int(used["usage"]) - int(inside.get("total_inactive_file", inside.get("inactive_file", 0)))
 
-    @in_words
     def save(self, images: list[str]) -> Iterator[bytes]:
         """The images as one tar, piece by piece."""
-        found: Iterator[bytes] = self.client._stream_raw_result(
-            self.client._get(self.client._url("/images/get"), params={"names": images}, stream=True), 1 << 20, False
-        )
-        return found
+        with in_words():
+            answer = self.client._get(self.client._url("/images/get"), params={"names": images}, stream=True)
+            self.client._raise_for_status(answer)
+            yield from self.client._stream_raw_result(answer, 1 << 20, False)
 
-    @in_words
+    @in_words()
     def load(self, file: Any) -> None:
         """Take in what `save` gave."""
         for step in self.client.load_image(file):
             if "error" in step:
                 raise RemoraError(f"the images cannot be loaded: {step['error']}")
 
-    @in_words
+    @in_words()
     def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:
         found = self.client.volumes(filters={"label": f"remora.stack={stack}"})["Volumes"] or []
         only = None if sidekicks is None else set(sidekicks)
@@ -314,8 +350,13 @@ class Docker:
         return names
 
 
-def unreachable(host: Host, why: str) -> RemoraError:
+def unreachable(host: Host, why: BaseException) -> RemoraError:
     """Why no engine answers, and what to do."""
-    if "Permission denied" in why:
-        return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
-    return RemoraError(f"no engine answers at {host} ({why}): start it, or say where it is with -H or DOCKER_HOST")
+    match why:
+        case PermissionError():
+            return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
+        case requests.exceptions.HTTPError(response=response) if response is not None:
+            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {response.status_code} {response.reason}")
+        case OSError() if not isinstance(why, requests.exceptions.RequestException):
+            return RemoraError(f"no engine answers at {host} ({reason(why)}): start it, or say where it is with -H or DOCKER_HOST")
+    return RemoraError(f"what answers at {host} is not an engine: say where one is with -H or DOCKER_HOST")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from remora.core.engine import Engine, Say
-from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop
+from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop, refuse_strangers
 from remora.core.project import Project
 from remora.core.sidekick import App, Spec
 from remora.core.weave import predicted
@@ -53,6 +53,12 @@ class FakeEngine:
 
     def having(self, images: Iterable[str]) -> frozenset[str]:
         return frozenset(images) & self.images.keys()
+
+    def taken(self, names: Iterable[str]) -> Mapping[str, str]:
+        return {c.name: c.labels.get("remora.stack", "") for c in self.containers.values() if c.name in set(names)}
+
+    def networks(self) -> frozenset[str]:
+        return frozenset({"none", "host", "bridge"}.union(*(c.networks for c in self.containers.values())))
 
     def perform(self, action: Action, say: Say) -> None:
         with self.lock:
@@ -194,7 +200,7 @@ class FakeEngine:
         if twin and twin.labels.get("remora.stack") == spec.stack:
             return
         if twin:
-            raise RemoraError(f"{spec.why}: a container that is not remora's has the name `{spec.name}`; rename it, or the sidekick")
+            refuse_strangers([spec], self.taken([spec.name]))
         if spec.image not in self.images:
             raise RemoraError(f"the engine says: no such image: {spec.image}")
         container = Container(

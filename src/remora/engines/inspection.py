@@ -109,6 +109,12 @@ def secret_volume(spec_name: str) -> str:
     return f"remora_{spec_name}_secrets"
 
 
+def volumes(spec: Spec) -> list[str]:
+    """The volumes that are the sidekick's own."""
+    own = [mount.source for mount in spec.mounts if mount.type == "volume" and mount.source.startswith("remora_")]
+    return [*own, *([secret_volume(spec.name)] if spec.secrets else [])]
+
+
 def secrets(spec: Spec) -> list[dict[str, Any]]:
     """The volume with the secrets, read-only."""
     if not spec.secrets:

@@ -122,7 +122,9 @@ def absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
     return paths
 
 
-Image = Annotated[str, Fits(r"[^\s]+", "must be an image, such as busybox:1.36")]
+PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+REFERENCE = rf"([A-Za-z0-9.-]+(:\d+)?/)?{PART}(/{PART})*(:\w[\w.-]*)?(@sha256:[0-9a-f]{{64}})?"  # distribution/reference's grammar
+Image = Annotated[str, Fits(REFERENCE, "must be an image, such as busybox:1.36")]
 User = Annotated[str, Fits(r"same|\d+(:\d+)?", 'must be `same`, or "UID" or "UID:GID" in quotes')]
 FileName = Annotated[str, Fits(r"[A-Za-z0-9._-]+", "must be a file name: letters, digits, `-`, `_` and `.`")]
 Secrets = Annotated[dict[FileName, Reference], Field(json_schema_extra={"additionalProperties": False})]
