@@ -19,7 +19,7 @@ from remora.core.sidekick import App, Context
 from remora.core.weave import Woven
 from remora.core.world import World
 from remora.engines import recipes
-from remora.engines.compose import Compose
+from remora.engines.compose import Compose, check_version
 from remora.engines.host import find
 from remora.engines.tunnel import reach
 from remora.errors import RemoraError
@@ -114,11 +114,12 @@ def open_session(asked: Asked) -> Session:
 
         ops = read_ops(asked)
         environment = ops.environment(asked.environment)
+        host = find(asked.host)
         found = Project(ops.stack) if ops.stack else project.read(asked.compose.config(started))
     finally:
         if started and started.poll() is None:
             started.communicate()
-    host = reach(find(asked.host))
+    host = reach(host)
     engine: Engine = Docker(host)
     compose = replace(asked.compose, host=host)
     renamed = ops.environments[environment].project
@@ -133,15 +134,15 @@ def open_session(asked: Asked) -> Session:
 def stack_only(asked: Asked) -> bool:
     """Whether the ops file names a stack by itself, so that no compose file is needed."""
     path = ops_path(asked)
-    return path.exists() and any(line.startswith("stack:") for line in path.read_text(errors="replace").splitlines())
+    return path.is_file() and any(line.startswith("stack:") for line in path.read_text(errors="replace").splitlines())
 
 
 def ops_path(asked: Asked) -> Path:
-    """The ops file that was asked for, else `remora.yaml` beside the compose file."""
+    """The ops file that was asked for, else `remora.yaml` here, else beside the compose file."""
     if asked.ops:
         return Path(asked.ops)
-    folder = asked.compose.project_directory or (Path(asked.compose.files[0]).parent if asked.compose.files else "")
-    return Path(folder) / OPS_FILE
+    named = asked.compose.project_directory or asked.compose.files
+    return Path(OPS_FILE) if Path(OPS_FILE).exists() and not named else asked.compose.folder() / OPS_FILE
 
 
 def read_ops(asked: Asked) -> Ops:
@@ -149,6 +150,8 @@ def read_ops(asked: Asked) -> Ops:
     try:
         text = path.read_text()
     except FileNotFoundError:
+        if not asked.ops and not asked.compose.files:
+            asked.compose.implied()  # without a compose file, that is what is missing
         raise RemoraError(f"{path}: no ops file here; write one with `remora init`, or name it with --ops") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RemoraError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
@@ -161,9 +164,10 @@ def save(stack: str, environment: str, text: str) -> Path:
     path = folder / f"{'host' if stack == '*' else stack}.{environment}.override.yaml"
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() and path.read_text() == text:
             return path
+        check_version()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             temporary.write_text(text)
             temporary.replace(path)

@@ -14,13 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from remora.engines.host import Host
+from remora.engines.host import Host, settings_folder
 from remora.errors import RemoraError
 
 OLDEST = (2, 24)  # the first that knows !override
 DEFAULTS = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+NEEDED = "`docker compose version` must work, and be 2.24 or newer"
 PLUGINS = (
-    "~/.docker/cli-plugins",
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
     "/usr/lib/docker/cli-plugins",
@@ -62,9 +62,18 @@ class Compose:
         process = started or self.start_config()
         out, err = process.communicate()
         if process.returncode:
-            raise RemoraError(own_words(err))
-        found: dict[str, Any] = json.loads(out.replace("$$", "$"))  # Compose doubles them, so that it can read its own output
+            raise self.refused(err)
+        try:
+            found: dict[str, Any] = json.loads(out.replace("$$", "$"))  # Compose doubles them, so that it can read its own output
+        except ValueError:
+            raise self.refused("it does not print the files as JSON") from None
         return found
+
+    def refused(self, stderr: str) -> RemoraError:
+        """Why Compose does not read the files: there are none, it is too old itself, or what it says."""
+        files = self.files or [beside(path) for path in self.implied()]
+        check_version()
+        return RemoraError(f"{', '.join(files)}: docker compose says: {own_words(stderr)}")
 
     def hashes(self) -> dict[str, str]:
         """Compose's config hash of every service."""
@@ -100,13 +109,22 @@ class Compose:
             for name in DEFAULTS:
                 if (folder / name).exists():
                     return [str(folder / name), *overrides(folder)]
-        raise RemoraError("no compose file here or above: looked for " + ", ".join(DEFAULTS))
+        raise RemoraError(f"no compose file in {beside(start)} or above: there is none of {', '.join(DEFAULTS)}; name one with -f")
+
+    def folder(self) -> Path:
+        """The folder of the compose file; where there is none, the one that it would be in."""
+        if self.project_directory or self.files:
+            return Path(self.project_directory or Path(self.files[0]).parent)
+        try:
+            return Path(beside(self.implied()[0])).parent
+        except RemoraError:
+            return Path()
 
     def output(self, words: Sequence[str]) -> str:
         process = self.popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = process.communicate()
         if process.returncode:
-            raise RemoraError(own_words(err))
+            raise self.refused(err)
         return out
 
     def run(self, words: Sequence[str], verb: str) -> None:
@@ -123,37 +141,53 @@ class Compose:
 
     def popen(self, words: Sequence[str], **streams: Any) -> subprocess.Popen[str]:
         env = {**os.environ, **(self.host.env if self.host else {})}
-        return subprocess.Popen([*binary(), *self.options(), *words], text=True, env=env, **streams)
+        return spawn([*binary(), *self.options(), *words], env=env, **streams)
+
+
+def spawn(command: Sequence[str], **more: Any) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", **more)
+    except OSError as error:
+        raise RemoraError(f"{command[0]}: cannot be run: {error.strerror}; {NEEDED}") from None
 
 
 @cache
 def binary() -> tuple[str, ...]:
     """The Compose to call: the plugin itself where it lies in a usual place (which saves a process), else by `docker`."""
-    for folder in PLUGINS:
-        path = Path(folder).expanduser() / "docker-compose"
+    for folder in (settings_folder() / "cli-plugins", *map(Path, PLUGINS)):
+        path = folder / "docker-compose"
         if path.exists():
             return (str(path),)
     if shutil.which("docker-compose"):
         return ("docker-compose",)
     if shutil.which("docker"):
         return ("docker", "compose")
-    raise RemoraError("Docker Compose is not installed: `docker compose version` must work (2.24 or newer)")
+    raise RemoraError(f"Docker Compose is not installed: {NEEDED}")
 
 
 def check_version() -> None:
-    """Raises RemoraError for a Compose that is missing or too old."""
-    process = subprocess.run([*binary(), "version", "--short"], capture_output=True, text=True)
-    found = re.match(r"v?(\d+)\.(\d+)", process.stdout)
+    """Raises RemoraError for a Compose that is missing or too old.
+
+    It costs a process, so it is asked only where the version matters: when Compose refuses something, and before a new override.
+    """
+    process = spawn([*binary(), "version", "--short"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    out, _ = process.communicate()
+    found = re.match(r"v?(\d+)\.(\d+)", out)
     if process.returncode or not found:
-        raise RemoraError("Docker Compose does not answer: `docker compose version` must work (2.24 or newer)")
+        raise RemoraError(f"{' '.join(binary())}: does not answer: {NEEDED}")
     if (int(found[1]), int(found[2])) < OLDEST:
-        raise RemoraError(f"Docker Compose {process.stdout.strip()} is too old: 2.24 or newer is needed")
+        raise RemoraError(f"{' '.join(binary())}: Docker Compose {out.strip()} is too old: {NEEDED}")
 
 
 def own_words(stderr: str) -> str:
-    """What Compose says, without its warnings where there is an error."""
-    lines = [line for line in stderr.strip().splitlines() if "level=warning" not in line]
-    return "\n".join(lines) or "docker compose failed and said nothing"
+    """What Compose says, on one line, without its warnings."""
+    lines = [line for line in stderr.splitlines() if "level=warning" not in line]
+    return " ".join(" ".join(lines).split()) or "nothing, but that it failed"
+
+
+def beside(path: str | Path) -> str:
+    """A path as seen from here."""
+    return os.path.relpath(path)
 
 
 def overrides(folder: Path) -> list[str]:
@@ -163,8 +197,8 @@ def overrides(folder: Path) -> list[str]:
 
 def dotenv(env_files: Sequence[str]) -> Mapping[str, str]:
     """COMPOSE_FILE out of the env files, as Compose looks for it there."""
-    for path in env_files or (".env",):
-        text = Path(path).read_text() if Path(path).exists() else ""
+    for path in map(Path, env_files or (".env",)):
+        text = path.read_text(errors="replace") if path.is_file() else ""
         if found := re.search(r"^\s*(?:export\s+)?COMPOSE_FILE\s*=\s*(.+?)\s*$", text, re.MULTILINE):
             return {"COMPOSE_FILE": found[1].strip("'\"")}
     return {}
