@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from remora.cli import DONE
 from remora.core.plan import Prepare
@@ -10,16 +15,16 @@ from remora.engines import recipes
 from remora.engines.docker import Docker
 from remora.engines.host import find
 from remora.engines.tunnel import reach
-from remora.errors import RemoraError
+from remora.errors import RemoraError, WrongUsage
 from remora.output import Output
 
 
 def run(action: str, file: str | None, host: str | None, as_json: bool, out: Output) -> int:
+    if action in ("save", "load") and not file:
+        raise WrongUsage(f"images {action}: name the file: `remora images {action} FILE`")
     engine = Docker(reach(find(host)))
     tags = recipes.tags()
     there = engine.having(tags.values())
-    if action in ("save", "load") and not file:
-        raise RemoraError(f"images {action}: name the file: `remora images {action} FILE`")
     match action:
         case "list" if as_json:
             out.json([{"recipe": name, "image": tag, "here": tag in there} for name, tag in tags.items()])
@@ -28,8 +33,10 @@ def run(action: str, file: str | None, host: str | None, as_json: bool, out: Out
         case "build":
             build(engine, tags, there, out)
         case "save":
-            build(engine, tags, there, out)
-            keep(engine, sorted(tags.values()), Path(file or ""))
+            with whole(Path(file or "")) as kept:
+                build(engine, tags, there, out)
+                for piece in engine.save(sorted(tags.values())):
+                    kept.write(piece)
         case "load":
             load(engine, Path(file or ""))
     return DONE
@@ -45,21 +52,32 @@ def build(engine: Docker, tags: dict[str, str], there: frozenset[str], out: Outp
         out.say(f"+ built {tag}")
 
 
-def keep(engine: Docker, tags: list[str], path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.part")
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there when all of it is written, and not before."""
+    temporary = path.parent / f".{path.name}.part"
     try:
-        with temporary.open("wb") as out:
-            for piece in engine.save(tags):
-                out.write(piece)
+        with temporary.open("wb") as file:
+            yield file
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(engine: Docker, path: Path) -> None:
+    made = "`remora images save FILE` makes one"
     try:
+        with tarfile.open(path) as tar:
+            known = "manifest.json" in tar.getnames()
         with path.open("rb") as file:
+            if not known:
+                raise RemoraError(f"{path}: not a file of images; {made}")
             engine.load(file)
     except FileNotFoundError:
-        raise RemoraError(f"{path}: no such file; make one with `remora images save FILE`") from None
+        raise RemoraError(f"{path}: no such file; {made}") from None
+    except (tarfile.TarError, EOFError, zlib.error):
+        raise RemoraError(f"{path}: not a file of images, or not all of it; {made}") from None
+    except OSError as error:
+        raise RemoraError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -11,9 +11,10 @@ from typing import Any
 
 from remora.cli import DONE, FIXABLE
 from remora.core import parity, project
+from remora.core.document import Strict
 from remora.core.parity import Difference, Image, Side
 from remora.core.world import Container, World
-from remora.errors import RemoraError, counted
+from remora.errors import RemoraError, WrongUsage, counted
 from remora.output import Output
 from remora.session import Asked, Session, open_session
 
@@ -27,14 +28,14 @@ class Half:
 
 
 def run(asked: Asked, out: Output, a: str, b: str | None, as_json: bool, save: str | None) -> int:
+    if b is None and not save:
+        raise WrongUsage("parity: name two environments to compare, or one and --save FILE")
     left = half(asked, a)
     if save:
         keep(left, Path(save))
         out.say(f"kept the facts of {a} in {save}")
     if b is None:
-        if save:
-            return DONE
-        raise RemoraError("parity: name two environments to compare, or one and --save FILE")
+        return DONE
     right = half(replace(asked, reading=None), b)
     rows = parity.compare(left.side, right.side, merged(left.allowed, right.allowed))
     undeclared = [row for row in rows if not row.declared]
@@ -112,12 +113,24 @@ def keep(found: Half, path: Path) -> None:
         raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+class Kept(Strict):
+    """What `keep` writes."""
+
+    environment: str
+    source: str
+    expected: dict[str, dict[str, str]]
+    actual: dict[str, dict[str, str]]
+    allowed: dict[str, dict[str, str]]
+
+
 def load(path: Path) -> Half:
+    written = f"`remora parity ENVIRONMENT --save {path}` writes it"
     try:
-        facts = json.loads(path.read_text())
-        side = Side(facts["environment"], facts["expected"], facts["actual"], f"{facts['source']}, kept in {path}")
-        return Half(side, facts["allowed"])
+        kept = Kept.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise RemoraError(f"{path}: no such file; `remora parity ENVIRONMENT --save {path}` writes it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RemoraError(f"{path}: not a file of parity facts ({type(error).__name__})") from None
+        raise RemoraError(f"{path}: no such file; {written}") from None
+    except OSError as error:
+        raise RemoraError(f"{path}: cannot be read: {error.strerror}; {written}") from None
+    except ValueError:
+        raise RemoraError(f"{path}: not a file of parity facts; {written}") from None
+    return Half(Side(kept.environment, kept.expected, kept.actual, f"{kept.source}, kept in {path}"), kept.allowed)
