@@ -45,13 +45,17 @@ class Stack:
         self.folder = folder
         self.client = docker.from_env(timeout=120)
         self.api = self.client.api
+        self.background: list[subprocess.Popen[bytes]] = []
         self.env = {**os.environ, "REMORA_ENVIRONMENT": "prod", "REMORA_STATE": str(folder / "state")}
 
     def __enter__(self) -> Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove everything of this run, whoever made it."""
+        """End and remove everything of this run, whoever made it."""
+        for each in self.background:
+            each.kill()
+            each.wait()
         mine = {"name": self.run}
         carriers = self.api.containers(all=True, filters={"label": "remora.carrier"})
         ids = [each["Id"] for each in self.api.containers(all=True, filters=mine)]
@@ -62,6 +66,8 @@ class Stack:
             network.remove()
         for volume in self.client.volumes.list(filters=mine):
             volume.remove(force=True)
+        for image in self.client.images.list(name=self.name):
+            self.client.images.remove(image.id, force=True)
         self.client.close()
 
     def remove(self, container: str) -> None:
@@ -87,15 +93,24 @@ class Stack:
 
     def remora(self, *words: str, code: int = 0, **env: str) -> str:
         """What `remora` prints; it must end with `code`."""
-        return self.command([REMORA, *words], code, env)
+        return self.command([REMORA, *words], code, env).stdout
 
-    def compose(self, *words: str, code: int = 0) -> str:
-        return self.command(["docker", "compose", *words], code, {})
+    def refused(self, *words: str, **env: str) -> str:
+        """What `remora` says on standard error when it cannot do as it is told."""
+        return self.command([REMORA, *words], 1, env).stderr
 
-    def command(self, words: list[str], code: int, env: dict[str, str]) -> str:
-        done = subprocess.run(words, cwd=self.folder, env={**self.env, **env}, capture_output=True, text=True, timeout=120)
+    def compose(self, *words: str) -> str:
+        return self.docker("compose", *words)
+
+    def docker(self, *words: str, given: str = "") -> str:
+        """What `docker` prints, which gets to read what is `given`."""
+        return self.command(["docker", *words], 0, {}, given).stdout
+
+    def command(self, words: list[str], code: int, env: dict[str, str], given: str = "") -> subprocess.CompletedProcess[str]:
+        env = {**self.env, **env}
+        done = subprocess.run(words, cwd=self.folder, env=env, input=given, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return done
 
     def json(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.remora(*words, "--json", code=code))
@@ -103,7 +118,9 @@ class Stack:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """`remora` in the background, as the leader of its own process group: a terminal's Ctrl-C goes to all of that."""
         with (self.folder / "said.txt").open("ab") as said:
-            return subprocess.Popen([REMORA, *words], cwd=self.folder, env=self.env, stdout=said, stderr=said, process_group=0)
+            started = subprocess.Popen([REMORA, *words], cwd=self.folder, env=self.env, stdout=said, stderr=said, process_group=0)
+        self.background.append(started)
+        return started
 
     @property
     def said(self) -> str:
@@ -114,16 +131,18 @@ class Stack:
     def watched(self) -> Iterator[None]:
         """`remora watch` runs meanwhile, and ends well when it is told to."""
         watcher = self.start("watch")
-        try:
-            until(lambda: "watching" in self.said, self.why)
-            yield
-            watcher.terminate()
-            assert watcher.wait(LIMIT) == 0, self.said
-        finally:
-            watcher.kill()
-            watcher.wait()
+        until(lambda: "watching" in self.said, self.why)
+        yield
+        watcher.terminate()
+        assert watcher.wait(LIMIT) == 0, self.said
 
     # ---- what the engine shows ----
+
+    def leftovers(self) -> list[str]:
+        """Whatever of this test there still is."""
+        mine = {"name": self.run}
+        found = [*self.client.networks.list(filters=mine), *self.client.volumes.list(filters=mine)]
+        return [name(each) for each in self.containers()] + [each.name for each in found]
 
     def containers(self) -> list[dict[str, Any]]:
         """Every container of this test, as inspected, in order of names."""
