@@ -519,6 +519,19 @@ sidekicks:
 """
 
 
+@pytest.mark.parametrize("image", ["a b", "Busybox", "a//b", "http://busybox", "busybox:", "busybox@sha256:1"])
+def test_what_is_no_image_is_refused(image):
+    text = CONTAINERS_FILE.replace("image: busybox", f"image: '{image}'").replace("    TEXT\n", "")
+    assert complaint(text) == "remora.yaml:6: sidekicks.x.image: must be an image, such as busybox:1.36"
+
+
+@pytest.mark.parametrize(
+    "image", ["busybox", "a/b_c/d--e:1.0", "localhost:5000/a", "Reg.io/a@sha256:" + "0" * 64, "a:b@sha256:" + "f" * 64]
+)
+def test_an_image(image):
+    checked(CONTAINERS_FILE.replace("image: busybox", f"image: '{image}'").replace("    TEXT\n", ""))
+
+
 @pytest.mark.parametrize("text, message", CONTAINERS)
 def test_a_wrong_container_is_refused(text, message):
     assert complaint(CONTAINERS_FILE.replace("TEXT", text)) == "remora.yaml:7: sidekicks.x." + message

@@ -5,6 +5,7 @@ from worlds import compose
 
 from remora.core.project import words
 from remora.core.world import Mount
+from remora.errors import RemoraError
 
 NAMED = {"data": {"name": "shop_data"}}
 
@@ -33,6 +34,13 @@ NAMED = {"data": {"name": "shop_data"}}
 def test_a_service_is_read(entry, setting, expected):
     found = compose(web=entry, networks={"back": {"name": "shop_back"}}).services["web"]
     assert getattr(found, setting) == expected
+
+
+@pytest.mark.parametrize("port", ["http", "8000-", "²"])
+def test_what_compose_lets_pass_for_a_port(port):
+    with pytest.raises(RemoraError) as error:
+        compose(web={"expose": [port]})
+    assert str(error.value) == f"the compose file: services.web.expose: `{port}` is not a port, nor a range such as 8000-8100"
 
 
 @pytest.mark.parametrize(
