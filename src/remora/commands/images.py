@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that is there when all of it is written, and not before."""
     temporary = path.parent / f".{path.name}.part"
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
