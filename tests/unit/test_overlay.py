@@ -77,9 +77,47 @@ def test_a_network_of_the_project_is_never_written_over():
     assert content["networks"] == {"logs-2": {"external": True, "name": "logs"}}
 
 
-def test_a_secret_stays_a_reference():
-    content = rendered(PROBE.replace("TEXT", "secrets: {pw: env:PW, key: file:/etc/key}"), compose(web={})).content
-    assert content["secrets"] == {"remora-x-web-key": {"file": "/etc/key"}, "remora-x-web-pw": {"environment": "PW"}}
+def test_a_secret_stays_a_reference_to_a_file():
+    """Compose copies one out of a variable into the container, which with a read-only file tree fails, and no container starts."""
+    found = rendered(PROBE.replace("TEXT", "secrets: {pw: env:PW, key: file:/etc/key}"), compose(web={}))
+    assert found.content["secrets"] == {"remora-x-web-key": {"file": "/etc/key"}}
+    assert found.content["services"]["remora-x-web"]["secrets"] == [{"source": "remora-x-web-key", "target": "/run/secrets/key"}]
+    assert found.missing == (
+        "shop-web-1.x: the secret `key` keeps the owner and the mode that /etc/key has on this host",
+        "shop-web-1.x: Compose hands over secrets in files only, so it gets no `pw` out of the variable PW",
+        WHOLE,
+    )
+
+
+@pytest.mark.parametrize(
+    "user, expected, words",
+    [
+        pytest.param("5:6", "5:6", (), id="by number"),
+        pytest.param(
+            "www-data",
+            "www-data",
+            ("shop-web-1.x: the user `www-data` is looked up in the sidekick's image, not in that of shop-web-1",),
+            id="by name",
+        ),
+        pytest.param(
+            None,
+            None,
+            ("shop-web-1.x: the image of shop-web-1, which says whom it runs as, is not on this engine; the sidekick's own says it",),
+            id="by an image that is not here",
+        ),
+    ],
+)
+def test_the_app_s_user_is_given_or_its_lack_is_reported(user, expected, words):
+    found = rendered(PROBE.replace("TEXT", "user: same"), compose(web={"user": user}))
+    assert (found.content["services"]["remora-x-web"].get("user"), found.missing) == (expected, (*words, WHOLE))
+
+
+def test_a_folder_to_write_to_is_made_where_it_is_missing():
+    """As remora does; else Compose starts no container at all."""
+    bind = {"type": "bind", "source": "/srv", "target": "/srv"}
+    walls = "walls: {files: [{path: /srv, mode: rw}, {path: /srv, at: /look}]}"
+    made, looked_at = one(walls, volumes=[bind])["volumes"]
+    assert (made["bind"], "bind" in looked_at) == ({"create_host_path": True}, False)
 
 
 def test_a_sidekick_for_the_whole_stack_keeps_its_own_volume():

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from remora.cli import DONE
 from remora.core.overlay import overlay, write
+from remora.core.sidekick import App
 from remora.errors import RemoraError
 from remora.output import Output
-from remora.session import Asked, open_session
+from remora.session import Asked, Session, open_session
 
 
 def run(asked: Asked, out: Output, to: str, output: str | None) -> int:
     session = open_session(asked)
     world = replace(session.observe(), containers=())
-    woven = session.weave(world, session.coming(world))
+    woven = session.weave(world, [replace(app, user=user(session, app)) for app in session.coming(world)])
     found = overlay(session.project, woven.specs, {app.name: app.service for app in woven.apps})
     text = write(found, session.stack, session.environment, Path(output or "overlay.yaml").name)
     if output:
@@ -26,6 +27,12 @@ def run(asked: Asked, out: Output, to: str, output: str | None) -> int:
     for line in (*found.missing, *woven.faults):
         out.say(f"! not expressed: {line}")
     return DONE
+
+
+def user(session: Session, app: App) -> str | None:
+    """Whom the app container will run as, as the file or its image says; None where the image is not here."""
+    layers, config = session.engine.image(app.image)
+    return app.user or (None if layers is None else config.get("User") or "0")
 
 
 def save(path: Path, text: str) -> None:

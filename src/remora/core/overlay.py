@@ -6,6 +6,7 @@ Compose's config hash of every app service stays what it was, so that nothing is
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from remora.core.project import Project
-from remora.core.sidekick import Spec
+from remora.core.sidekick import SAME, Spec
 from remora.core.world import Mount
 
 HEAD = """\
@@ -73,13 +74,13 @@ def entry(content: dict[str, Any], missing: list[str], project: Project, spec: S
         "command": plain(spec.command),
         "environment": {key: value.replace("$", "$$") for key, value in spec.env},
         "labels": {"remora.sidekick": spec.sidekick, "remora.kind": spec.kind, "remora.environment": spec.environment},
-        "user": spec.user,
+        "user": user(missing, spec),
         **network(content, project, spec, service),
         "pid": f"service:{service}" if "processes" in spec.walls else None,
         "ipc": f"service:{service}" if "ipc" in spec.walls else None,
         "volumes": [text for text in (volume(content, missing, project, spec, mount, service) for mount in spec.mounts) if text],
         "tmpfs": list(spec.tmpfs),
-        "secrets": [secret(content, project, name, *each) for each in spec.secrets],
+        "secrets": [found for found in (secret(content, missing, project, spec, name, *each) for each in spec.secrets) if found],
         "mem_limit": spec.caps.memory,
         "memswap_limit": spec.caps.memory,
         "cpus": spec.caps.cpus,
@@ -129,15 +130,35 @@ def volume(content: dict[str, Any], missing: list[str], project: Project, spec: 
     if mount.source.startswith("remora_"):
         content.setdefault("volumes", {})[mount.source] = {"name": mount.source}
     found: dict[str, Any] = {"type": mount.type, "source": source.replace("$", "$$"), "target": mount.target}
-    return {**found, "read_only": True} if mount.read_only else found
+    if mount.read_only:
+        return {**found, "read_only": True}
+    return {**found, "bind": {"create_host_path": True}} if mount.type == "bind" else found
 
 
-def secret(content: dict[str, Any], project: Project, owner: str, name: str, reference: str) -> dict[str, Any]:
-    """A reference stays a reference: to a variable, or to a file."""
+def user(missing: list[str], spec: Spec) -> str:
+    """Whom it runs as; the app's user by name, or by its image alone, means something else in another image."""
+    if spec.user == SAME:
+        missing.append(
+            f"{spec.name}: the image of {spec.host}, which says whom it runs as, is not on this engine; the sidekick's own says it"
+        )
+        return ""
+    if spec.user and not re.fullmatch(r"\d+(:\d+)?", spec.user):
+        missing.append(f"{spec.name}: the user `{spec.user}` is looked up in the sidekick's image, not in that of {spec.host}")
+    return spec.user
+
+
+def secret(
+    content: dict[str, Any], missing: list[str], project: Project, spec: Spec, owner: str, name: str, reference: str
+) -> dict[str, Any] | None:
+    """A reference to a file stays one. What a variable holds, Compose would write into the read-only file tree, and then start nothing."""
     source, _, where = reference.partition(":")
+    if source == "env":
+        missing.append(f"{spec.name}: Compose hands over secrets in files only, so it gets no `{name}` out of the variable {where}")
+        return None
+    missing.append(f"{spec.name}: the secret `{name}` keeps the owner and the mode that {where} has on this host")
     key = free(f"{owner}-{name}", [*(project.config.get("secrets") or {}), *content.get("secrets", {})])
-    content.setdefault("secrets", {})[key] = {"environment": where} if source == "env" else {"file": where}
-    return {"source": key, "target": f"/run/secrets/{name}", "mode": 0o400}
+    content.setdefault("secrets", {})[key] = {"file": where}
+    return {"source": key, "target": f"/run/secrets/{name}"}
 
 
 def write(found: Overlay, stack: str, environment: str, file: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from remora.core.selector import Facts
 from remora.core.world import NUMBER, SERVICE, STACK, Container, EngineFacts, Mount
 
+SAME = "same"  # the user of a sidekick that is the app's, while only the app's image knows who that is
+
 
 @dataclass(frozen=True)
 class App:

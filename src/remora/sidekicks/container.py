@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from remora.core.document import Bare, Fits, Short, Strict, Wrong
 from remora.core.kind import Unwoven
 from remora.core.ops import Limits, Many, Network, OwnEnv, Reference, Sidekick
-from remora.core.sidekick import App, Caps, Context, Spec
+from remora.core.sidekick import SAME, App, Caps, Context, Spec
 from remora.core.walls import Closed, covering, named
 from remora.core.world import Mount
 from remora.errors import choices
@@ -171,7 +171,7 @@ def spec(name: str, settings: Settings, app: App, context: Context) -> Spec:
         secrets=tuple(sorted(settings.secrets.items())),
         walls=open_walls,
         network="" if settings.walls.network else settings.network,
-        user=(app.user or "0") if settings.user == "same" else settings.user or "",
+        user=(app.user or SAME) if settings.user == SAME else settings.user or "",
         caps=caps(settings.limits),
         cap_add=settings.capabilities,
         read_only=settings.read_only,
