@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -56,6 +56,11 @@ class Stack:
         for each in self.background:
             each.kill()
             each.wait()
+        until(self.cleared, lambda: str(self.leftovers()))
+        self.client.close()
+
+    def cleared(self) -> bool:
+        """Remove what there is; whether nothing is left, which can take a second look while Compose is still ending."""
         mine = {"name": self.run}
         carriers = self.api.containers(all=True, filters={"label": "remora.carrier"})
         ids = [each["Id"] for each in self.api.containers(all=True, filters=mine)]
@@ -63,19 +68,18 @@ class Stack:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self.remove, ids))
         for network in self.client.networks.list(filters=mine):
-            network.remove()
+            with suppress(APIError):
+                network.remove()
         for volume in self.client.volumes.list(filters=mine):
-            volume.remove(force=True)
+            with suppress(APIError):
+                volume.remove(force=True)
         for image in self.client.images.list(name=self.name):
             self.client.images.remove(image.id, force=True)
-        self.client.close()
+        return not self.leftovers()
 
     def remove(self, container: str) -> None:
-        try:
+        with suppress(APIError):  # gone, or going
             self.api.remove_container(container, force=True, v=True)
-        except (NotFound, APIError) as error:
-            if error.status_code not in (404, 409):  # gone, or going
-                raise
 
     # ---- the two files, and the commands ----
 

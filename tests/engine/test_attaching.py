@@ -49,6 +49,25 @@ def test_the_overlay_starts_the_sidekicks_and_changes_no_app_container(stack: St
     assert {each["beside"] for each in actions} == set(before)
 
 
+def test_the_overlay_starts_whatever_its_sidekicks_ask_for(stack: Stack) -> None:
+    """Compose starts no container at all, of the app neither, where one of them cannot be made."""
+    stack.docker("build", "-qt", f"{stack.name}:1", "-", given=f"FROM {DEBIAN}\nUSER 1234:42\n")
+    (stack.folder / "key.pem").write_text("from-a-file")
+    stack.developers(f"services: {{web: {{{IDLE.replace(DEBIAN, f'{stack.name}:1')}, volumes: ['data:/data']}}}}\nvolumes: {{data: }}")
+    stack.ops(f"""
+        environments: {{prod: {{attach: [printed, files, safe]}}}}
+        sidekicks:
+          printed: {{kind: logs, for: "*", to: "file://{stack.folder}/made/printed"}}
+          files: {{kind: logs, for: web, from: /data, to: "file://{stack.folder}/made/files"}}
+          safe: {{{BESIDE}, for: web, user: same, secrets: {{key: "file:key.pem", token: "env:TOKEN"}}}}
+    """)
+    stack.remora("render", "-o", "overlay.yaml")
+    stack.compose("-f", "compose.yaml", "-f", "overlay.yaml", "up", "-d")
+    assert [each["State"]["Status"] for each in stack.containers()] == ["running"] * 6
+    assert stack.inside("remora-safe-web-1", "sh", "-c", "id -u; id -g; cat /run/secrets/key") == "1234\n42\nfrom-a-file"
+    assert "gets no `token` out of the variable TOKEN" in (stack.folder / "overlay.yaml").read_text()
+
+
 def test_app_containers_live_through_all_that_ops_do(stack: Stack) -> None:
     stack.developers(f"services: {{web: {{{IDLE}, scale: 2}}, db: {{{IDLE}}}}}")
     stack.attached(net="for: '*', walls: {network: true}")
