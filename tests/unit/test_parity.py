@@ -1,9 +1,11 @@
 """Is the app container of one environment the one of the other?"""
 
+from dataclasses import replace
+
 import pytest
 from worlds import checked, compose
 
-from remora.core.parity import Image, Side, allowed, compare, from_containers, from_files, masked
+from remora.core.parity import Image, Side, allowed, compare, from_containers, from_files, hidden, masked
 
 NGINX = Image(("sha256:1",), {"Cmd": ["nginx"], "Env": ["PATH=/bin"], "WorkingDir": "/srv", "User": "33"})
 FILES = {"image": "nginx"}
@@ -140,3 +142,12 @@ def test_a_secret_that_was_kept_hidden_is_not_compared():
 )
 def test_secrets_are_masked(fact, value, shown):
     assert masked(fact, value) == shown
+
+
+def test_a_value_by_reference_is_a_secret_whatever_it_is_called():
+    entry = {"environment": {"DSN": "hunter2", "B": "c"}}
+    wanted = checked("environments: {prod: {services: {web: {environment: {DSN: env:DSN, B: c}}}}}", compose(web=FILES))
+    differences = wanted.environments["prod"].services
+    prod = replace(side("prod", entry), hidden=hidden(differences))
+    found = compare(side("dev"), prod, allowed(differences, LINE))
+    assert [(r.fact, r.b, r.declared) for r in found] == [("env B", "c", True), ("env DSN", "(hidden)", True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def half(asked: Asked, name: str) -> Half:
     actual = parity.from_containers(found, by_service(running, images))
     lines = {service: session.ops.line("environments", name, "services", service) for service in session.differences}
     source = f"{len(running)} running containers of {session.stack}" if running else "the files"
-    side = Side(name, parity.from_files(found, images), actual, source)
+    side = Side(name, parity.from_files(found, images), actual, source, parity.hidden(session.differences))
     return Half(side, parity.allowed(session.differences, lines))
 
 
@@ -104,11 +104,14 @@ def show(a: Side, b: Side, rows: Sequence[Difference], out: Output) -> None:
 
 def keep(found: Half, path: Path) -> None:
     """Write the facts, without the value of any env that may be a secret."""
-    facts = asdict(found.side)
-    for side in ("expected", "actual"):
-        facts[side] = {s: {k: parity.masked(k, v) for k, v in each.items()} for s, each in facts[side].items()}
+    side = found.side
+    facts = {
+        name: {s: {k: side.shown(s, k, v) for k, v in each.items()} for s, each in half.items()}
+        for name, half in (("expected", side.expected), ("actual", side.actual))
+    }
+    kept = {**facts, "environment": side.environment, "source": side.source, "allowed": found.allowed}
     try:
-        path.write_text(json.dumps({**facts, "allowed": found.allowed}, indent=2, sort_keys=True) + "\n")
+        path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
 

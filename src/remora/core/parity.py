@@ -7,7 +7,7 @@ is held against what the environments declare.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,11 @@ class Side:
     expected: Mapping[str, Facts]
     actual: Mapping[str, Facts] = field(default_factory=dict)  # empty: only the files are known
     source: str = "the files"
+    hidden: Mapping[str, Collection[str]] = field(default_factory=dict)  # by service, facts that an `env:` reference makes a secret
+
+    def shown(self, service: str, fact: str, value: str) -> str:
+        """A value as it may be seen."""
+        return HIDDEN if fact in self.hidden.get(service, ()) and value != "-" else masked(fact, value)
 
     def of(self, service: str) -> Facts:
         return self.actual.get(service) or self.expected.get(service) or {}
@@ -72,9 +77,10 @@ def fact_rows(service: str, fact: str, a: Side, b: Side, line: str) -> Iterator[
     if not drifted and (left == right or (HIDDEN in (left, right) and "-" not in (left, right))):
         return
     strays = "; ".join(
-        f"{side.environment} runs otherwise than its files say ({masked(fact, side.expected[service].get(fact, '-'))})" for side in drifted
+        f"{side.environment} runs otherwise than its files say ({side.shown(service, fact, side.expected[service].get(fact, '-'))})"
+        for side in drifted
     )
-    yield Difference(service, fact, masked(fact, left), masked(fact, right), bool(line) and not drifted, strays or line)
+    yield Difference(service, fact, a.shown(service, fact, left), b.shown(service, fact, right), bool(line) and not drifted, strays or line)
 
 
 def strayed(side: Side, service: str, fact: str) -> bool:
@@ -94,6 +100,14 @@ def masked(fact: str, value: str) -> str:
 def allowed(differences: Mapping[str, Differences], line: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The facts that an environment declares different, by service, with the line in `line`."""
     return {name: dict.fromkeys(declared(each), line[name]) for name, each in differences.items()}
+
+
+def hidden(differences: Mapping[str, Differences]) -> dict[str, tuple[str, ...]]:
+    """The facts that an environment takes from references, by service."""
+    return {
+        name: tuple(f"env {key}" for key, value in each.environment.items() if value.startswith("env:"))
+        for name, each in differences.items()
+    }
 
 
 def declared(each: Differences) -> list[str]:
