@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackkit import BESIDE, DEBIAN, IDLE, REMORA, Stack, name
+from stackkit import BESIDE, DEBIAN, IDLE, REMORA, Stack, name, until
 
 from remora.engines.compose import PLUGINS, binary
 
@@ -329,6 +329,23 @@ def test_a_folder_that_cannot_be_made(stack: Stack, folder: str) -> None:
     stack.compose("up", "-d")
     said = refused(stack, "attach", "-q")
     assert said.startswith("remora: remora.yaml:3: the engine says: ") and f"{folder}:" in said and said.count("\n") == 1
+
+
+@root
+def test_a_folder_that_cannot_be_written_costs_no_line(stack: Stack) -> None:
+    """One that is a file, and one that is somebody else's."""
+    (stack.folder / "file").write_text("")
+    (stack.folder / "theirs").mkdir(mode=0o700)
+    os.chown(stack.folder / "theirs", 65534, 65534)
+    stack.developers(f"services: {{web: {{image: {DEBIAN}, init: true, command: 'sh -c \"echo hello; sleep infinity\"'}}}}")
+    stack.ops(LOGS.replace("TO", f"[file://{stack.folder}/file, file://{stack.folder}/theirs]"))
+    stack.remora("up")
+    until(lambda: sum("exit code 1" in str(each["remark"]) for each in stack.json("status")["sidekicks"]) == 2)
+    said = stack.remora("logs", "logs")
+    for place, why in (("file", "/out is no folder"), ("theirs", "/out is not for root to write in")):
+        assert f"sender: file://{stack.folder}/{place}: {why}; what is printed waits in the spool" in said
+    os.chown(stack.folder / "theirs", 0, 0)
+    until(lambda: (stack.folder / f"theirs/{stack.name}/web.log").exists())
 
 
 def test_a_sidekick_that_cannot_be_started_leaves_nothing_behind(stack: Stack) -> None:

@@ -122,3 +122,15 @@ def test_which_containers_are_chosen(stack: str, selectors: list[dict[str, Any]]
     raw = {"Id": "ab" * 32, "Name": "/tool", "Image": "tool:1", "Labels": labels, "Env": ["A=1"], "Ports": ["80/tcp"]}
     seen = choice.chosen(raw)
     assert (seen.origin.service if seen else None) == service
+
+
+def test_what_is_no_folder_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    settings = {**SETTINGS, "destination": "file:///srv/logs"}
+    with pytest.raises(SystemExit) as ended:
+        prepare(settings, str(tmp_path), str(tmp_path), str(tmp_path / "out"))
+    assert ended.value.code == f"sender: file:///srv/logs: {tmp_path}/out is no folder; what is printed waits in the spool"
+    (tmp_path / "out").unlink()
+    (tmp_path / "out").mkdir()
+    prepare(settings, str(tmp_path), str(tmp_path), str(tmp_path / "out"))
+    assert (tmp_path / "keep").read_text() == "7 gz coins\n"

@@ -184,7 +184,9 @@ def left(root: str, id: str) -> int:
 # ---- what run.sh calls ----
 
 
-def prepare(settings: dict[str, Any], run: str, root: str = "/spool") -> None:
+def prepare(settings: dict[str, Any], run: str, root: str = "/spool", out: str = "/out") -> None:
+    if settings["destination"].startswith("file:"):
+        check(settings["destination"], out, os.path.join(out, settings["stack"]))
     state = os.path.join(root, "state", settings["id"])
     segments = os.path.join(root, "segments")
     os.makedirs(state, exist_ok=True)
@@ -199,6 +201,14 @@ def prepare(settings: dict[str, Any], run: str, root: str = "/spool") -> None:
     if settings["destination"].startswith("file:"):
         kept = settings["file"]
         write(os.path.join(run, "keep"), f"{kept['keep']} {'gz' if kept['compress'] else 'plain'} {settings['stack']}\n")
+
+
+def check(destination: str, *folders: str) -> None:
+    """Better no sender than one that throws away what it cannot write, as omfile does where it cannot open a file."""
+    for folder in folders:
+        if os.path.exists(folder) and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+            why = "is not for root to write in" if os.path.isdir(folder) else "is no folder"
+            sys.exit(f"sender: {destination}: {folder} {why}; what is printed waits in the spool")
 
 
 def write(path: str, text: str) -> None:
