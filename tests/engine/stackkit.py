@@ -128,14 +128,16 @@ class Stack:
 
     @property
     def said(self) -> str:
-        """What the command in the background has printed."""
-        return (self.folder / "said.txt").read_text()
+        """What the commands in the background have printed."""
+        file = self.folder / "said.txt"
+        return file.read_text() if file.exists() else ""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """`remora watch` runs meanwhile, and ends well when it is told to."""
+        watchers = self.said.count("watching")
         watcher = self.start("watch")
-        until(lambda: "watching" in self.said, self.why)
+        until(lambda: self.said.count("watching") > watchers, self.why)
         yield
         watcher.terminate()
         assert watcher.wait(LIMIT) == 0, self.said
@@ -212,8 +214,7 @@ class Stack:
             (name(c), c["State"]["Status"], c["State"]["StartedAt"], namespace(c, "network"), c["State"]["Error"])
             for c in self.containers()
         ]
-        said = self.said if (self.folder / "said.txt").exists() else ""
-        return "\n".join([*map(str, rows), said])
+        return "\n".join([*map(str, rows), self.said])
 
 
 def name(container: dict[str, Any]) -> str:

@@ -81,11 +81,23 @@ def test_an_app_that_crashes_again_and_again_gets_its_sidekicks_when_it_stays(st
         until(lambda: stack.paired(1, **WALLS), stack.why, 4)
 
 
+def test_two_watchers_do_not_fight(stack: Stack) -> None:
+    stack.developers(f"services: {{web: {{{IDLE}, scale: 3}}}}")
+    stack.attached(**BOTH)
+    stack.compose("up", "-d")
+    with stack.watched(), stack.watched():
+        until(lambda: stack.paired(3, **WALLS), stack.why)
+        before = stack.lives()
+        stack.compose("up", "-d", "--scale", "web=2", "--force-recreate")
+        until(lambda: stack.lives() != before and stack.paired(2, **WALLS), stack.why)
+    assert "failed" not in stack.said
+
+
 def test_a_container_that_compose_only_prepares_gets_no_sidekick(stack: Stack) -> None:
     """While the old container ends, Compose has the new one ready under a name for the meantime."""
     stack.developers("""
         services:
-          web: {image: debian:trixie-slim, command: sleep infinity, stop_grace_period: 2s, volumes: [logs:/logs]}
+          web: {image: debian:trixie-slim, command: sleep infinity, stop_grace_period: 1s, volumes: [logs:/logs]}
         volumes: {logs: }
     """)
     stack.attached(files="for: web, walls: {files: logs}")
