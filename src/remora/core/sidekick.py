@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from remora.core.selector import Facts
 from remora.core.world import NUMBER, SERVICE, STACK, Container, EngineFacts, Mount
@@ -99,12 +100,11 @@ class Spec:
     stop_seconds: int = 10
     first: int = 0  # attached first, detached last: log shippers before what they ship
     why: str = field(default="", compare=False)  # the line of the ops file
-    path: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def digest(self) -> str:
         """A short hash of everything that makes it this container and no other."""
-        facts = {key: value for key, value in asdict(self).items() if key not in ("why", "path", "parent", "first")}
+        facts = {key: value for key, value in asdict(self).items() if key not in ("why", "parent", "first")}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -139,23 +139,25 @@ class Context:
     engine: EngineFacts = EngineFacts()
     images: Mapping[str, str] = field(default_factory=dict)  # recipe → image reference, by the content of the recipe
     volumes: Mapping[str, str] = field(default_factory=dict)  # the compose file's names of volumes → the engine's
+    why: str = ""  # the line of the ops file that asks for the sidekick
 
     def spec(self, sidekick: str, kind: str, app: App | None = None, role: str = "", **more: object) -> Spec:
         """A spec with its names and ownership filled in."""
         base = app.name if app else self.slug
-        bare = Spec(
-            name=".".join(part for part in (base, sidekick, role) if part),
-            sidekick=sidekick,
-            kind=kind,
-            stack=self.stack,
-            environment=self.environment,
-            owner=self.owner,
-            image="",
-            role=role,
-            host=app.name if app else "",
-            parent=app.id if app else "",
-        )
-        return replace(bare, **more)  # type: ignore[arg-type]
+        facts: dict[str, Any] = {
+            "name": ".".join(part for part in (base, sidekick, role) if part),
+            "sidekick": sidekick,
+            "kind": kind,
+            "stack": self.stack,
+            "environment": self.environment,
+            "owner": self.owner,
+            "image": "",
+            "role": role,
+            "host": app.name if app else "",
+            "parent": app.id if app else "",
+            "why": self.why,
+        }
+        return Spec(**facts | more)
 
     @property
     def slug(self) -> str:

@@ -44,7 +44,7 @@ def one(ops: Ops, name: str, kind: Kind, apps: Sequence[App], context: Context) 
     settings = ops.sidekicks[name]
     path = ("sidekicks", name)
     try:
-        return [replace(spec, why=ops.line(*path), path=path) for spec in kind.specs(name, settings, apps, context)]
+        return list(kind.specs(name, settings, apps, replace(context, why=ops.line(*path))))
     except Unwoven as error:
         raise ops.document.fault((*path, error.setting) if error.setting else path, str(error)) from None
 
