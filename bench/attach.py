@@ -29,7 +29,7 @@ def specs(count: int, parent: str) -> list[Spec]:
 
 def by_hand(engine: Docker, spec: Spec) -> str:
     """The two calls that cannot be saved."""
-    container = engine.client.create_container_from_config(creation(spec), spec.name)["Id"]
+    container = engine.client.create_container_from_config(creation(spec, engine.id), spec.name)["Id"]
     engine.client.start(container)
     return str(container)
 

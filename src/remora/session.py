@@ -12,8 +12,9 @@ from pathlib import Path
 from remora.core import ops as ops_file
 from remora.core import override, project, weave
 from remora.core.engine import Engine
+from remora.core.history import History
 from remora.core.ops import Differences, Ops
-from remora.core.plan import Action, plan, prepared
+from remora.core.plan import NOTHING, Action, attached, plan, prepared, strangers
 from remora.core.project import Project
 from remora.core.sidekick import App, Context
 from remora.core.weave import Woven
@@ -67,26 +68,27 @@ class Session:
         text = override.render(self.project, self.differences, why)
         return self.compose.with_override(save(self.stack, self.environment, text)) if text else self.compose
 
-    def observe(self) -> World:
-        return self.engine.observe(self.stack)
+    def observe(self, known: World | None = None) -> World:
+        return self.engine.observe(self.stack, known)
 
     def context(self, world: World) -> Context:
         return Context(self.stack, self.environment, self.ops.owner, world.engine, self.images, self.project.volumes)
 
-    def weave(self, world: World, coming: Sequence[App] = ()) -> Woven:
+    def weave(self, world: World, coming: Sequence[App] = (), strict: bool = True) -> Woven:
         """The wanted sidekicks for the app containers of `world`, and for those that are `coming`."""
         apps = weave.present(world, self.stack)
-        return weave.weave(self.ops, [*apps, *coming], self.context(world), KINDS)
+        woven = weave.weave(self.ops, [*apps, *coming], self.context(world), KINDS, strict)
+        return replace(woven, faults=(*woven.faults, *strangers(world, self.stack)))
 
     def coming(self, world: World, services: Sequence[str] = ()) -> tuple[App, ...]:
         """The app containers that `up` would add to `world`."""
         there = weave.present(world, self.stack)
         return weave.expected(self.project, self.differences, there, with_needed(self.project, services))
 
-    def plan(self, woven: Woven, world: World) -> tuple[Action, ...]:
+    def plan(self, woven: Woven, world: World, history: History = NOTHING, retry: bool = True) -> tuple[Action, ...]:
         """What is to be done for `woven`, images included."""
-        actions = plan(woven.specs, world, self.stack, self.ops.owner, self.asked.take_over)
-        wanted = {action.spec.image for action in actions if hasattr(action, "spec")}
+        actions = plan(woven.specs, world, self.stack, self.ops.owner, self.asked.take_over, history, retry)
+        wanted = {spec.image for spec in attached(actions)}
         return prepared(actions, self.engine.having(wanted))
 
 
@@ -106,8 +108,8 @@ def with_needed(found: Project, services: Sequence[str]) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def open_session(asked: Asked) -> Session:
-    """Read both files and reach the engine, side by side. Raises RemoraError; nothing is changed here."""
+def open_session(asked: Asked, engine: Engine | None = None) -> Session:
+    """Read both files and reach the engine, unless it is given, side by side. Raises RemoraError; nothing is changed here."""
     started = asked.reading or (None if stack_only(asked) else asked.compose.start_config())
     try:
         from remora.engines.docker import Docker  # takes a fifth of a second, while Compose reads
@@ -119,16 +121,19 @@ def open_session(asked: Asked) -> Session:
     finally:
         if started and started.poll() is None:
             started.communicate()
-    host = reach(host)
-    engine: Engine = Docker(host)
-    compose = replace(asked.compose, host=host)
+    if engine is None:
+        host = reach(host)
+        engine = Docker(host)
+    compose = replace(asked.compose, host=asked.compose.host or host)
     renamed = ops.environments[environment].project
     if renamed and not asked.compose.project_name and not ops.stack:
         compose = replace(compose, project_name=renamed)
         found = project.read(compose.config())
     if not ops.stack:
         ops_file.check(ops, found)
-    return Session(replace(asked, reading=None), engine, ops, environment, compose, found)
+    return Session(
+        replace(asked, compose=replace(asked.compose, host=compose.host), reading=None), engine, ops, environment, compose, found
+    )
 
 
 def stack_only(asked: Asked) -> bool:

@@ -81,16 +81,40 @@ def test_an_app_that_crashes_again_and_again_gets_its_sidekicks_when_it_stays(st
         until(lambda: stack.paired(1, **WALLS), stack.why, 4)
 
 
-def test_two_watchers_do_not_fight(stack: Stack) -> None:
-    stack.developers(f"services: {{web: {{{IDLE}, scale: 3}}}}")
+def test_a_second_watcher_stands_by_and_takes_over(stack: Stack) -> None:
+    stack.developers(f"services: {{web: {{{IDLE}, scale: 2}}}}")
     stack.attached(**BOTH)
     stack.compose("up", "-d")
-    with stack.watched(), stack.watched():
+    first = stack.start("watch")
+    until(lambda: stack.paired(2, **WALLS), stack.why)
+    second = stack.start("watch")
+    try:
+        until(lambda: "is at work; standing by" in stack.said, stack.why)
+        first.kill()
+        until(lambda: stack.said.count("watching") == 2, stack.why, 5)
+        stack.compose("up", "-d", "--scale", "web=3", "--no-recreate")
         until(lambda: stack.paired(3, **WALLS), stack.why)
-        before = stack.lives()
-        stack.compose("up", "-d", "--scale", "web=2", "--force-recreate")
-        until(lambda: stack.lives() != before and stack.paired(2, **WALLS), stack.why)
-    assert "failed" not in stack.said
+        assert "failed" not in stack.said
+    finally:
+        for each in (first, second):
+            each.kill()
+            each.wait()
+
+
+def test_two_ops_files_watch_side_by_side_and_a_true_conflict_is_named(stack: Stack) -> None:
+    stack.developers(f"services: {{web: {{{IDLE}}}}}")
+    stack.attached(**BOTH)
+    stack.remora("up")
+    (stack.folder / "other.yaml").write_text((stack.folder / "remora.yaml").read_text())
+    other = stack.start("watch", "--ops", "other.yaml")
+    try:
+        with stack.watched():
+            conflict = f"the sidekicks of `{stack.name}` belong to the ops file {stack.folder}/remora.yaml"
+            until(lambda: conflict in stack.said, stack.why)
+            assert stack.paired(1, **WALLS), stack.why()
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_container_that_compose_only_prepares_gets_no_sidekick(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from worlds import compose, read, settle
 
+from remora.core.event import OPENED, parse
 from remora.core.plan import Attach, Detach, Prepare, Start
 from remora.core.sidekick import App, Spec
 from remora.engines.fake import FakeEngine
@@ -93,7 +94,9 @@ def test_events_tell_what_happened_since():
     found = engine()
     list(found.events())
     found.restart("shop-web-1")
-    assert list(found.events()) == ["", "die shop-web-1", "start shop-web-1"]
+    opened, *lines = found.events()
+    told = [(each.action, each.name, each.of_sidekick) for each in map(parse, lines)]
+    assert (opened, told) == (OPENED, [("die", "shop-web-1", False), ("start", "shop-web-1", False)])
 
 
 def test_a_sidekicks_own_volume_can_be_forgotten():

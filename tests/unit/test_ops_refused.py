@@ -329,7 +329,8 @@ LOGS = [
     row(
         "an unknown setting unlike any",
         "foo: 1",
-        "foo: no such setting; there is `compress`, `for`, `from`, `keep`, `kind`, `limits`, `network`, `rotate`, `spool`, `tls`, `to`",
+        "foo: no such setting; there is `compress`, `for`, `from`, `give_up_after`, `keep`, `kind`, `limits`, `network`, `on_failure`, "
+        "`restart`, `rotate`, `spool`, `tls`, `to`",
     ),
     row(
         "a relative path",

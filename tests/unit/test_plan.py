@@ -6,7 +6,7 @@ import pytest
 
 from remora.core.plan import Attach, Detach, Prepare, Start, Stop, plan, prepared
 from remora.core.sidekick import Spec
-from remora.core.world import STACK, Container, World
+from remora.core.world import MARK, STACK, Container, World, mark
 from remora.errors import RemoraError
 
 OPS = "/srv/remora.yaml"
@@ -17,7 +17,12 @@ GONE = "- detach shop-web-1.probe: "
 
 
 def sidekick(spec=SPEC, started_at="2024-01-01T00:00:06Z", **more):
-    return Container("s1", spec.name, labels=spec.labels, started_at=started_at, **more)
+    return made("s1", spec.name, spec.labels, started_at=started_at, restart="unless-stopped", **more)
+
+
+def made(id, name, labels, **more):
+    """A container that remora made."""
+    return Container(id, name, labels={**labels, MARK: mark("", name, labels)}, **more)
 
 
 def words(actions):
@@ -105,7 +110,7 @@ def test_the_sidekicks_of_another_ops_file_can_be_taken_over():
 def test_images_come_first_then_removals_then_shippers_then_the_rest():
     reader = replace(FILES, name="shop.logs.reader", kind="logs", role="reader", image="remora/logs:1", recipe="logs", first=-1)
     sender = replace(reader, name="shop.logs.sender-1", role="sender-1", first=-2)
-    old = [Container(each.name, f"old.{each.name}", labels=each.labels) for each in (sender, reader, FILES)]
+    old = [made(each.name, f"old.{each.name}", each.labels) for each in (sender, reader, FILES)]
     actions = prepared(plan([FILES, reader, sender], World(containers=(APP, *old)), "shop", OPS), frozenset())
     assert [getattr(a, "name", "") or getattr(a, "image", "") or a.spec.name for a in actions] == [
         "busybox",

@@ -50,7 +50,7 @@ def checked(text, stack=None):
 
 
 def context(found, stack="shop", facts=None, volumes=None):
-    return Context(stack, found.environment(None), found.owner, facts or EngineFacts(host="fake"), IMAGES, volumes or {})
+    return Context(stack, found.environment(None), found.owner, facts or EngineFacts(host="fake", id="FAKE"), IMAGES, volumes or {})
 
 
 def woven(found, apps, stack="shop", volumes=None):

@@ -29,7 +29,7 @@ def carry_out(session: Session, actions: Sequence[Action], out: Output) -> bool:
     """Do `actions`, saying each; whether all went well. A secret that is missing stops it before the first."""
     secrets.check(actions)
     with out.progress(f"{len(actions)} to do …"):
-        failed = perform(session.engine, actions, out.step, lambda action, error: said(action, error, out))
+        failed = perform(session.engine, actions, out.step, lambda action, error, _: said(action, error, out))
     for error in failed:
         out.warn(f"remora: {error}")
     return not failed

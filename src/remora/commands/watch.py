@@ -17,6 +17,6 @@ def run(asked: Asked, out: Output, once: bool, resync: str) -> int:
         raise WrongUsage(f"--resync: {error}") from None
     watch = Watch(open_session(asked), out, seconds)
     if once:
-        return DONE if watch.look() else FIXABLE
+        return DONE if watch.once() else FIXABLE
     watch.run()
     return DONE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from remora.core.plan import Action
-from remora.core.world import World
+from remora.core.world import Container, World
 
 Say = Callable[[str], None]
 
@@ -14,8 +14,15 @@ Say = Callable[[str], None]
 class Engine(Protocol):
     """One engine. What it cannot do for a reason that the reader can mend is a RemoraError."""
 
-    def observe(self, stack: str) -> World:
-        """The app containers and sidekicks of `stack`; `*` is every container."""
+    @property
+    def id(self) -> str:
+        """The engine's own name, which it keeps."""
+
+    def observe(self, stack: str, known: World | None = None) -> World:
+        """The app containers and sidekicks of `stack`; `*` is every container. What is as in `known` need not be inspected again."""
+
+    def inspect(self, ids: Iterable[str]) -> Mapping[str, Container]:
+        """Those of these containers that there are, by id; names are taken, too."""
 
     def having(self, images: Iterable[str]) -> frozenset[str]:
         """Those of `images` that are on the engine."""
@@ -30,7 +37,7 @@ class Engine(Protocol):
         """Do one action; doing it twice does no harm, and one that fails leaves nothing half-done. `say` hears of progress."""
 
     def events(self) -> Iterator[str]:
-        """A line whenever a container changes, and "" whenever nothing did for a while; ends when the stream does."""
+        """OPENED when the stream is open, then a line (see `event.parse`) whenever a container changes; ends when the stream does."""
 
     def read(self, container: str, path: str) -> bytes | None:
         """The content of a file in a container, None where there is none."""

@@ -10,7 +10,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -190,6 +190,11 @@ class Sidekick(Strict):
         alias="for", description="which app containers: a service name or glob, or conditions"
     )
     limits: Limits = Field(Limits(), description="its caps; every sidekick has some")
+    restart: Literal["always", "on-failure", "no"] = Field("always", description="whether it is started again when it ends")
+    give_up_after: int = Field(
+        10, ge=0, description="`remora watch` leaves it alone when it ended this often within a minute, in a row; 0: never"
+    )
+    on_failure: Literal["warn", "page"] = Field("warn", description="how much its failure matters: `page` is for those who are to be woken")
 
 
 Published = Annotated[

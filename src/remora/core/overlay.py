@@ -93,7 +93,7 @@ def entry(content: dict[str, Any], missing: list[str], project: Project, spec: S
         "cap_add": list(spec.cap_add),
         "sysctls": dict(spec.sysctls),
         "security_opt": ["no-new-privileges"],
-        "restart": "unless-stopped",
+        "restart": spec.restart,
         "stop_grace_period": f"{spec.stop_seconds}s",
         "logging": {"driver": "json-file", "options": {"max-size": "1m", "max-file": "2"}},
         "depends_on": [service] if spec.walls else None,

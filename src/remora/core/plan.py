@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from remora.core.history import History
 from remora.core.sidekick import Spec
 from remora.core.world import Container, World
 from remora.errors import RemoraError
 
 PREPARE, DETACH, ATTACH = range(3)
 ENDED = ("exited", "created", "dead")
+NOTHING = History()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Start:
     name: str
     beside: str
     why: str
+    restart: str = ""  # the restart policy to give it back, where it was given up
     stage = ATTACH
 
     def __str__(self) -> str:
@@ -75,6 +78,20 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class GiveUp:
+    """Leave a sidekick that fails again and again as it is, until somebody looks after it."""
+
+    container: str  # id
+    name: str
+    beside: str
+    why: str
+    stage = DETACH
+
+    def __str__(self) -> str:
+        return f"! give up {self.name}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Prepare:
     """Have an image on the engine: built from its recipe, or pulled."""
 
@@ -88,12 +105,21 @@ class Prepare:
         return f"+ build image {self.image}" if self.recipe else f"+ pull image {self.image}"
 
 
-Action = Attach | Detach | Start | Stop | Prepare
+Action = Attach | Detach | Start | Stop | GiveUp | Prepare
 
 
-def plan(specs: Sequence[Spec], world: World, stack: str, owner: str, take_over: bool = False) -> tuple[Action, ...]:
+def plan(
+    specs: Sequence[Spec],
+    world: World,
+    stack: str,
+    owner: str,
+    take_over: bool = False,
+    history: History = NOTHING,
+    retry: bool = True,
+) -> tuple[Action, ...]:
     """What is to be done so that the sidekicks of `stack` are `specs`; nothing where they are already.
 
+    `history` is what a watcher remembers; `retry` starts again what was given up, as somebody who asks for it by hand wants it.
     Raises RemoraError when the stack's sidekicks belong to another ops file and are not to be taken over.
     """
     mine = world.sidekicks(stack)
@@ -104,8 +130,16 @@ def plan(specs: Sequence[Spec], world: World, stack: str, owner: str, take_over:
     wanted = {spec.name for spec in specs}
     actions: list[Action] = [gone(container, apps) for container in mine if container.name not in wanted]
     for spec in specs:
-        actions += reach(spec, there.get(spec.name), apps.get(spec.parent))
+        actions += reach(spec, there.get(spec.name), apps.get(spec.parent), history, retry)
     return ordered(actions)
+
+
+def strangers(world: World, stack: str) -> tuple[str, ...]:
+    """A sentence for each container that passes itself off as a sidekick."""
+    return tuple(
+        f"container `{c.name}` carries the labels of a sidekick of {stack}, but remora did not make it: it is left alone"
+        for c in world.strangers(stack)
+    )
 
 
 def refuse_foreign(mine: Sequence[Container], stack: str, owner: str) -> None:
@@ -131,7 +165,7 @@ def detach(container: Container, why: str) -> Detach:
     return Detach(container.id, container.name, "", why, last)
 
 
-def reach(spec: Spec, there: Container | None, parent: Container | None) -> list[Action]:
+def reach(spec: Spec, there: Container | None, parent: Container | None, history: History, retry: bool) -> list[Action]:
     """From what is there to what is wanted, for one sidekick."""
     closed = out_of_reach(spec, parent)
     if there is None:
@@ -143,10 +177,28 @@ def reach(spec: Spec, there: Container | None, parent: Container | None) -> list
         over = parent is not None and parent.state in ENDED
         return [Stop(there.id, there.name, spec.host, f"{spec.host} is not running")] if over and there.running else []
     if there.state in ENDED:
-        return [Start(there.id, there.name, spec.host, ending(there))]
-    if stale(spec, there, parent):
-        return [Start(there.id, there.name, spec.host, f"{spec.host} was restarted and has new namespaces")]
+        return [] if stays_ended(spec, there, retry) else [start(spec, there, ending(there))]
+    if spec.give_up_after and history.streak(there) >= spec.give_up_after and not given_up(spec, there):
+        return [GiveUp(there.id, there.name, spec.host, f"{ending(there)}, {history.streak(there)} times in a row")]
+    if stale(spec, there, parent, history):
+        return [start(spec, there, f"{spec.host} was restarted and has new namespaces")]
     return []
+
+
+def start(spec: Spec, there: Container, why: str) -> Start:
+    return Start(there.id, there.name, spec.host, why, spec.restart if given_up(spec, there) else "")
+
+
+def given_up(spec: Spec, there: Container) -> bool:
+    """Whether the engine was told not to start it again."""
+    return there.restart == "no" != spec.restart
+
+
+def stays_ended(spec: Spec, there: Container, retry: bool) -> bool:
+    """Whether a sidekick that ended is to be left so: it was given up, or it may end."""
+    if given_up(spec, there):
+        return not retry
+    return there.state == "exited" and (spec.restart == "no" or (spec.restart == "on-failure" and there.exit_code == 0))
 
 
 def out_of_reach(spec: Spec, parent: Container | None) -> bool:
@@ -174,9 +226,11 @@ def ending(there: Container) -> str:
     return "it ran out of memory" if there.oom_killed else f"it ended with exit code {there.exit_code}"
 
 
-def stale(spec: Spec, there: Container, parent: Container | None) -> bool:
+def stale(spec: Spec, there: Container, parent: Container | None, history: History) -> bool:
     """Whether it sits in namespaces of an earlier life of its app: a restart gives the app new ones (moby #50326)."""
-    return bool(spec.walls) and parent is not None and there.running and instant(there.started_at) < instant(parent.started_at)
+    if not spec.walls or parent is None or not there.running:
+        return False
+    return instant(there.started_at) < instant(parent.started_at) or history.left_behind(there, parent)
 
 
 def instant(text: str) -> tuple[str, str]:
@@ -194,7 +248,7 @@ def ordered(actions: Sequence[Action]) -> tuple[Action, ...]:
             case Detach(last=last):
                 return (action.stage, last, action.name)
             case Attach(spec=spec):
-                return (action.stage, spec.first, spec.name)
+                return (action.stage, spec.first, f"{spec.depth:04} {spec.name}")
             case Prepare():
                 return (action.stage, 0, action.image)
         return (action.stage, 0, action.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from remora.core.selector import Facts
@@ -32,6 +32,7 @@ class App:
     user: str | None = None  # uid[:gid]; None while only the image knows
     log_driver: str = "json-file"
     running: bool = True
+    depth: int = 0  # how many services, one behind the other, it depends on
 
     @property
     def facts(self) -> Facts:
@@ -68,6 +69,10 @@ class Caps:
     pids: int = 64
 
 
+POLICIES = {"always": "unless-stopped", "on-failure": "on-failure", "no": "no"}  # the ops file's word → the engine's
+NOT_ITSELF = ("why", "parent", "first", "depth", "give_up_after")  # what may change while it stays the same container
+
+
 @dataclass(frozen=True)
 class Spec:
     """A sidekick container as it should be. `host` and `parent` say beside whom; both empty: one for the whole stack."""
@@ -98,14 +103,17 @@ class Spec:
     read_only: bool = True
     init: bool = False  # a tiny init as process 1, which passes signals on
     stop_seconds: int = 10
+    restart: str = "unless-stopped"  # the engine's restart policy: unless-stopped, on-failure, no
+    give_up_after: int = 10  # ends soon after its start, in a row; 0: never
     first: int = 0  # attached first, detached last: log shippers before what they ship
+    depth: int = 0  # of what its app container depends on
     why: str = field(default="", compare=False)  # the line of the ops file
 
     @property
     def digest(self) -> str:
         """A short hash of everything that makes it this container and no other."""
-        facts = {key: value for key, value in asdict(self).items() if key not in ("why", "parent", "first")}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        facts = {key: value for key, value in vars(self).items() if key not in NOT_ITSELF}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=vars).encode()).hexdigest()[:16]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -140,6 +148,8 @@ class Context:
     images: Mapping[str, str] = field(default_factory=dict)  # recipe → image reference, by the content of the recipe
     volumes: Mapping[str, str] = field(default_factory=dict)  # the compose file's names of volumes → the engine's
     why: str = ""  # the line of the ops file that asks for the sidekick
+    restart: str = "always"  # as the ops file says
+    give_up_after: int = 10
 
     def spec(self, sidekick: str, kind: str, app: App | None = None, role: str = "", **more: object) -> Spec:
         """A spec with its names and ownership filled in."""
@@ -156,6 +166,9 @@ class Context:
             "host": app.name if app else "",
             "parent": app.id if app else "",
             "why": self.why,
+            "restart": POLICIES[self.restart],
+            "give_up_after": self.give_up_after,
+            "depth": app.depth if app else 0,
         }
         return Spec(**facts | more)
 

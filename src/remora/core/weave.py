@@ -9,7 +9,7 @@ from remora.core.kind import Kind, Unwoven
 from remora.core.ops import Differences, Ops
 from remora.core.project import Project, Service
 from remora.core.sidekick import App, Context, Spec, observed
-from remora.core.world import STACK, World
+from remora.core.world import NEEDS, STACK, World
 from remora.errors import RemoraError
 
 
@@ -22,9 +22,12 @@ class Woven:
     faults: tuple[str, ...] = ()
 
 
-def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, Kind]) -> Woven:
-    """The sidekicks that `context.environment` wants for `apps`. Raises RemoraError with the line of what cannot be had."""
-    apps = tuple(sorted(apps, key=lambda app: (app.service, len(app.replica), app.replica, app.name)))
+def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, Kind], strict: bool = True) -> Woven:
+    """The sidekicks that `context.environment` wants for `apps`.
+
+    Raises RemoraError with the line of what cannot be had; unless `strict`, that is a fault, and the other sidekicks are had.
+    """
+    apps = deepened(sorted(apps, key=lambda app: (app.service, len(app.replica), app.replica, app.name)))
     specs: list[Spec] = []
     faults: list[str] = []
     for name in ops.environments[context.environment].attach:
@@ -33,7 +36,12 @@ def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, K
         if not chosen:
             faults.append(f"{ops.line('sidekicks', name, 'for')}: sidekicks.{name}.for: matches no app container of {context.stack}")
             continue
-        specs += one(ops, name, kinds[settings.kind], chosen, context)
+        try:
+            specs += one(ops, name, kinds[settings.kind], chosen, context)
+        except RemoraError as error:
+            if strict:
+                raise
+            faults.append(str(error))
         faults += kinds[settings.kind].faults(settings, chosen)
     refuse_doubles(specs, apps)
     return Woven(apps, tuple(specs), tuple(faults))
@@ -44,9 +52,27 @@ def one(ops: Ops, name: str, kind: Kind, apps: Sequence[App], context: Context) 
     settings = ops.sidekicks[name]
     path = ("sidekicks", name)
     try:
-        return list(kind.specs(name, settings, apps, replace(context, why=ops.line(*path))))
+        given = replace(context, why=ops.line(*path), restart=settings.restart, give_up_after=settings.give_up_after)
+        return list(kind.specs(name, settings, apps, given))
     except Unwoven as error:
         raise ops.document.fault((*path, error.setting) if error.setting else path, str(error)) from None
+
+
+def deepened(apps: Iterable[App]) -> tuple[App, ...]:
+    """`apps`, each with how deep it lies in what depends on what: Compose says that in a label."""
+    apps = tuple(apps)
+    needs = {app.service: [part.partition(":")[0] for part in app.labels.get(NEEDS, "").split(",") if part] for app in apps}
+    if not any(needs.values()):
+        return apps
+    depths: dict[str, int] = {}
+
+    def depth(service: str, above: tuple[str, ...] = ()) -> int:
+        if service not in depths:
+            below = [each for each in needs.get(service, ()) if each not in (service, *above)]
+            depths[service] = 1 + max(depth(each, (service, *above)) for each in below) if below else 0
+        return depths[service]
+
+    return tuple(replace(app, depth=depth(app.service)) if needs[app.service] else app for app in apps)
 
 
 def refuse_doubles(specs: Sequence[Spec], apps: Sequence[App]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +11,9 @@ STACK = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
 HASH = "com.docker.compose.config-hash"
+NEEDS = "com.docker.compose.depends_on"
 ONE_OFF = "com.docker.compose.oneoff"
+MARK = "remora.mark"
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,23 @@ class EngineFacts:
     version: str = ""
     root: str = "/var/lib/docker"  # the engine's own folder, on its host
     host: str = ""  # the host's name
+    id: str = ""  # the engine's own
     socket: str = "/var/run/docker.sock"  # where its socket lies, on its host
 
     @property
     def containers(self) -> str:
         """The folder of the engine's own log files, on its host."""
         return f"{self.root}/containers"
+
+
+def mark(engine: str, name: str, labels: Mapping[str, str]) -> str:
+    """A checksum of the labels by which remora knows its own, over the engine and the name that they were given on.
+
+    Whoever may start containers could compute it, but is root on the host anyway. It tells labels that were copied, or made up by
+    somebody who does not know better, from those of remora.
+    """
+    ours = sorted((key, value) for key, value in labels.items() if key.startswith("remora.") and key != MARK)
+    return hashlib.sha256(json.dumps([engine, name, ours]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,8 @@ class Container:
     oom_killed: bool = False
     restarts: int = 0
     error: str = ""
+    health: str = ""  # starting, healthy, unhealthy; "" without a health check
+    restart: str = "no"  # the engine's restart policy
     mounts: tuple[Mount, ...] = ()
     ports: frozenset[int] = frozenset()
     networks: tuple[str, ...] = ()
@@ -69,7 +86,12 @@ class Container:
 
     @property
     def is_sidekick(self) -> bool:
+        """Whether it says so: one of ours, of another remora, or of somebody who copied labels."""
         return "remora.sidekick" in self.labels
+
+    def is_by(self, engine: EngineFacts) -> bool:
+        """Whether remora made it on this engine: labels that stand on another container than theirs do not count."""
+        return self.labels.get(MARK) == mark(engine.id, self.name, self.labels)
 
 
 @dataclass(frozen=True)
@@ -86,4 +108,11 @@ class World:
 
     def sidekicks(self, stack: str) -> tuple[Container, ...]:
         """What remora attached to `stack`; a sidekick out of an overlay file is Compose's."""
+        return tuple(c for c in self.claiming(stack) if c.is_by(self.engine))
+
+    def strangers(self, stack: str) -> tuple[Container, ...]:
+        """What carries the labels of a sidekick of `stack`, and is none that remora made."""
+        return tuple(c for c in self.claiming(stack) if not c.is_by(self.engine))
+
+    def claiming(self, stack: str) -> tuple[Container, ...]:
         return tuple(c for c in self.containers if c.labels.get("remora.stack") == stack and STACK not in c.labels)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.transport.unixconn import UnixHTTPConnectionPool
+from urllib3.exceptions import HTTPError
 
 from remora.core.engine import Say
-from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop, refuse_strangers
+from remora.core.event import OPENED
+from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, refuse_strangers
 from remora.core.sidekick import Spec
-from remora.core.world import STACK, Container, EngineFacts, World
+from remora.core.uptime import unchanged
+from remora.core.world import MARK, STACK, Container, EngineFacts, World, mark
 from remora.engines import inspection, recipes, secrets
 from remora.engines.host import Host
 from remora.errors import RemoraError
@@ -27,7 +35,8 @@ OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
 CONNECTIONS = 32
 GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
-QUIET = 15  # seconds after which an event stream that says nothing hands over a ""
+QUIET = 15  # seconds after which an event stream that says nothing is opened anew
+WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update")
 
 
 @contextmanager
@@ -39,8 +48,32 @@ def in_words(where: str = "") -> Iterator[None]:
         raise RemoraError(f"{where and where + ': '}the engine says: {said(error)}") from error
     except DockerException as error:
         raise RemoraError(f"{where and where + ': '}{error}") from error
-    except (requests.exceptions.RequestException, OSError) as error:
+    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
         raise RemoraError(f"{where and where + ': '}the engine does not answer: {reason(innermost(error))}") from error
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """An answer that is not what an engine says is the engine's fault, not a bug of ours."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RemoraError(f"the engine's answer makes no sense ({type(error).__name__}: {error})") from error
+
+
+class Status(requests.Response):
+    """What the client's errors want to know of an answer."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.status_code = code
+
+
+def refused(code: int, words: str) -> APIError:
+    """The client's error for an answer with this code."""
+    with suppress(ValueError, KeyError, TypeError):
+        words = json.loads(words)["message"]
+    return (NotFound if code == 404 else APIError)(words, response=Status(code), explanation=words)
 
 
 def said(error: APIError) -> str:
@@ -88,32 +121,87 @@ class Docker:
             raise RemoraError(
                 f"the engine at {host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
             )
-        self.client.timeout = patience
+        self.client.timeout = self.patience = patience
+        local = host.url.startswith("unix://")
+        self.direct = UnixHTTPConnectionPool(host.url, host.url.removeprefix("unix://"), patience, CONNECTIONS) if local else None
+        self.pool = ThreadPoolExecutor(CONNECTIONS, "engine")
         self.users: dict[tuple[str, str], str] = {}
+        self.known = EngineFacts()
+        self.ahead = 0.0  # seconds that the engine's clock is ahead of ours
 
     @in_words()
-    def observe(self, stack: str) -> World:
+    def observe(self, stack: str, known: World | None = None) -> World:
         labels = [None] if stack == "*" else [f"{STACK}={stack}", f"remora.stack={stack}"]
-        ids = {each["Id"] for label in labels for each in self.client.containers(all=True, filters={"label": label} if label else None)}
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            facts = pool.submit(self.facts)
-            found = pool.map(self.inspect, sorted(ids))
-            return World(facts.result(), tuple(container for container in found if container))
+        facts = self.pool.submit(self.facts)
+        before = {c.id: c for c in known.containers} if known else {}
+        with understood():
+            rows = {row["Id"]: row for label in labels for row in self.rows({"label": [label]} if label else {})}
+            same = {id for id, row in rows.items() if id in before and unchanged(row, before[id], self.clock())}
+        found = self.inspect(id for id in sorted(rows) if id not in same)
+        return World(facts.result(), tuple(before[id] if id in same else found[id] for id in sorted(rows) if id in same or id in found))
+
+    def rows(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """The engine's list of all containers, as it comes."""
+        found: list[dict[str, Any]] = self.get(f"/containers/json?{urlencode({'all': 1, 'filters': json.dumps(filters)})}")
+        return found
+
+    def clock(self) -> float:
+        """The engine's time, as far as its last answer told it: seconds since 1970."""
+        return time.time() + self.ahead
+
+    @in_words()
+    def inspect(self, ids: Iterable[str]) -> dict[str, Container]:
+        return {found.id: found for found in self.pool.map(self.container, ids) if found}
 
     def facts(self) -> EngineFacts:
-        info = self.client.info()
+        with understood():
+            info = self.get("/info")
+            return self.learn(info)
+
+    def learn(self, info: Mapping[str, Any]) -> EngineFacts:
         path = self.host.socket or (
             self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
         )
-        return EngineFacts("docker", info["ServerVersion"], info["DockerRootDir"], info["Name"], path)
+        self.known = EngineFacts("docker", info["ServerVersion"], info["DockerRootDir"], info["Name"], info["ID"], path)
+        return self.known
 
-    def inspect(self, container: str) -> Container | None:
+    @property
+    def id(self) -> str:
+        """The engine's own name, which it keeps."""
+        return self.known.id or self.facts().id
+
+    def container(self, container: str) -> Container | None:
         """One container, None if it went meanwhile."""
         try:
-            found = inspection.container(self.client.inspect_container(container))
+            with understood():
+                found = inspection.container(self.get(f"/containers/{container}/json"))
         except NotFound:
             return None
         return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
+
+    def get(self, path: str) -> Any:
+        """What the engine answers to a GET, out of JSON.
+
+        On a local socket by connections of our own: the client makes a new one for every URL (docker-py #2290), and a host may have
+        thousands of containers.
+        """
+        url = self.client._url(path)
+        if not self.direct:
+            answer = self.client._get(url)
+            self.tell_time(answer.headers)
+            return self.client._result(answer, json=True)
+        found = self.direct.urlopen(
+            "GET", url.removeprefix(self.client.base_url), headers={"Host": "docker"}, timeout=self.patience, retries=False
+        )
+        self.tell_time(found.headers)
+        if found.status >= 400:
+            raise refused(found.status, found.data.decode(errors="replace"))
+        return json.loads(found.data)
+
+    def tell_time(self, headers: Mapping[str, str]) -> None:
+        """Note how far the engine's clock is ahead of ours."""
+        if "Date" in headers:
+            self.ahead = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
 
     def numeric(self, container: Container) -> str:
         """The user of a container as uid:gid, looked up in its own passwd and group as the engine does."""
@@ -139,8 +227,12 @@ class Docker:
     def taken(self, names: Iterable[str]) -> dict[str, str]:
         wanted = set(names)
         found = self.client.containers(all=True, filters={"name": [f"^/{re.escape(name)}$" for name in wanted]})
-        owners = {name.lstrip("/"): each["Labels"].get("remora.stack", "") for each in found for name in each["Names"]}
-        return {name: owner for name, owner in owners.items() if name in wanted}
+        owners = {name.lstrip("/"): each["Labels"] for each in found for name in each["Names"]}
+        return {name: self.owner(name, labels) for name, labels in owners.items() if name in wanted}
+
+    def owner(self, name: str, labels: Mapping[str, str]) -> str:
+        """The stack whose sidekick a container is, "" for one that remora did not make."""
+        return labels.get("remora.stack", "") if labels.get(MARK) == mark(self.id, name, labels) else ""
 
     @in_words()
     def networks(self) -> frozenset[str]:
@@ -173,9 +265,14 @@ class Docker:
                     self.attach(spec)
                 case Detach(container, name):
                     self.detach(container, name)
-                case Start(container):
+                case Start(container, restart=policy):
+                    if policy:
+                        self.client.update_container(container, restart_policy={"Name": policy})
                     self.client.restart(container)
                 case Stop(container):
+                    self.client.stop(container)
+                case GiveUp(container):
+                    self.client.update_container(container, restart_policy={"Name": "no"})
                     self.client.stop(container)
                 case Prepare(image, recipe):
                     where = f"{action.why}: " if action.why else ""
@@ -202,7 +299,7 @@ class Docker:
     def create(self, spec: Spec) -> str | None:
         """The id of the new container; None where the same sidekick is there already, which another remora just made."""
         try:
-            return str(self.client.create_container_from_config(inspection.creation(spec), spec.name)["Id"])
+            return str(self.client.create_container_from_config(inspection.creation(spec, self.id), spec.name)["Id"])
         except APIError as error:
             if error.status_code != 409:
                 raise
@@ -285,17 +382,28 @@ class Docker:
                 say(f"building {image}: {line}")
 
     def events(self) -> Iterator[str]:
-        """Changes of containers, as the engine streams them; a stream that says nothing for long hands over "" and goes on."""
-        params = {"filters": '{"type":["container"],"event":["start","die","destroy","rename","oom","pause","unpause"]}'}
-        url = self.client._url("/events")
+        """Changes of containers, as the engine streams them; OPENED when the stream is, and again where it may have had a gap.
+
+        A stream that says nothing for long is opened anew, from where it was: the connection may be dead at the other end only.
+        """
+        url, since, opened = self.client._url("/events"), self.clock(), False
+        filters = {"type": ["container", "network"], "event": list(WORTH)}
         while True:
+            params = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
             try:
                 with self.client.get(url, params=params, stream=True, timeout=(10, QUIET)) as response:
-                    yield ""
+                    self.client._raise_for_status(response)
+                    self.tell_time(response.headers)
+                    if not opened:
+                        yield OPENED
+                    opened, since = True, self.clock() - 1
                     for line in response.iter_lines():
+                        since = self.clock() - 1
                         yield line.decode(errors="replace")
                     return
-            except requests.exceptions.RequestException as error:
+            except APIError as error:
+                raise RemoraError(f"the engine says: {said(error)}") from error
+            except (requests.exceptions.RequestException, HTTPError, OSError) as error:
                 if not isinstance(innermost(error), TimeoutError):
                     raise RemoraError(f"the engine does not answer: {reason(innermost(error))}") from error
 

@@ -6,6 +6,7 @@ stays behind in them, who shares the process space dies with it, and nobody can 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from remora.core.engine import Engine, Say
-from remora.core.plan import Action, Attach, Detach, Prepare, Start, Stop, refuse_strangers
+from remora.core.event import OPENED
+from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, refuse_strangers
 from remora.core.project import Project
 from remora.core.sidekick import App, Spec
 from remora.core.weave import predicted
-from remora.core.world import NUMBER, SERVICE, STACK, Container, EngineFacts, World
+from remora.core.world import MARK, NUMBER, SERVICE, STACK, Container, EngineFacts, World, mark
 from remora.errors import RemoraError
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
@@ -28,7 +30,7 @@ KILLED = 137
 class FakeEngine:
     """The `Engine` protocol over a dictionary, with hands for a test: Compose's (`up`, `scale`, …) and fate's (`fail`, `crash`)."""
 
-    facts: EngineFacts = EngineFacts(host="fake")
+    facts: EngineFacts = EngineFacts(host="fake", id="FAKE")
     images: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = field(default_factory=dict)  # diff ids, runtime configuration
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # container, path → content
     containers: dict[str, Container] = field(default_factory=dict)  # by id
@@ -46,10 +48,19 @@ class FakeEngine:
 
     # What every engine does.
 
-    def observe(self, stack: str) -> World:
+    @property
+    def id(self) -> str:
+        return self.facts.id
+
+    def observe(self, stack: str, known: World | None = None) -> World:
         with self.lock:
             found = tuple(self.containers.values())
         return World(self.facts, tuple(c for c in found if stack in ("*", c.labels.get(STACK), c.labels.get("remora.stack"))))
+
+    def inspect(self, ids: Iterable[str]) -> Mapping[str, Container]:
+        with self.lock:
+            known = [self.ids.get(each, each) for each in ids]
+            return {id: self.containers[id] for id in known if id in self.containers}
 
     def having(self, images: Iterable[str]) -> frozenset[str]:
         return frozenset(images) & self.images.keys()
@@ -69,10 +80,13 @@ class FakeEngine:
                     self.attach(spec)
                 case Detach(container):
                     self.forget_container(container)
-                case Start(container):
-                    self.join(self.known(container))
+                case Start(container, restart=policy):
+                    found = self.known(container)
+                    self.join(replace(found, restart=policy or found.restart))
                 case Stop(container):
                     self.halt(self.known(container), 0)
+                case GiveUp(container):
+                    self.halt(replace(self.known(container), restart="no"), 0)
                 case Prepare(image, recipe):
                     say(f"{'building' if recipe else 'pulling'} {image}")
                     self.images[image] = ((f"sha256:{image}",), {})
@@ -80,7 +94,7 @@ class FakeEngine:
 
     def events(self) -> Iterator[str]:
         """What happened since somebody last listened; then the stream ends."""
-        yield ""
+        yield OPENED
         while self.news:
             yield self.news.pop(0)
 
@@ -207,13 +221,14 @@ class FakeEngine:
             id=self.new_id(),
             name=spec.name,
             image=spec.image,
-            labels=spec.labels,
+            labels={**spec.labels, MARK: mark(self.facts.id, spec.name, spec.labels)},
             env=dict(spec.env),
             state="created",
             mounts=spec.mounts,
             networks=() if spec.network in ("", "none") else (spec.network,),
             user=spec.user,
             memory=spec.caps.memory,
+            restart=spec.restart,
         )
         self.walls[container.id] = spec.walls
         self.join(container)
@@ -235,13 +250,13 @@ class FakeEngine:
         started = replace(container, state="running", started_at=now, exit_code=0, oom_killed=False)
         self.containers[container.id] = started
         self.ids[container.name] = container.id
-        self.news.append(f"start {container.name}")
+        self.tell("start", started)
         return started
 
     def halt(self, container: Container, exit_code: int) -> None:
         """End a container, and with it who shares its process space."""
         self.containers[container.id] = replace(container, state="exited", exit_code=exit_code)
-        self.news.append(f"die {container.name}")
+        self.tell("die", container)
         self.end_with(container.id)
 
     def end_with(self, parent: str) -> None:
@@ -257,8 +272,13 @@ class FakeEngine:
         self.walls.pop(container, None)
         if found:
             self.ids.pop(found.name, None)
-            self.news.append(f"destroy {found.name}")
+            self.tell("destroy", found)
             self.end_with(container)
+
+    def tell(self, action: str, container: Container) -> None:
+        """An event as Docker writes it."""
+        attributes = {**container.labels, "name": container.name, "image": container.image}
+        self.news.append(json.dumps({"Type": "container", "Action": action, "Actor": {"ID": container.id, "Attributes": attributes}}))
 
     def known(self, container: str) -> Container:
         if container not in self.containers:

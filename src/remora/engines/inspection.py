@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remora.core.sidekick import Spec
-from remora.core.world import Container, Mount
+from remora.core.world import MARK, Container, Mount, mark
 
 TMPFS = "rw,nosuid,nodev,size=64m"
 OWN_LOGS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
@@ -31,6 +31,8 @@ def container(raw: Mapping[str, Any]) -> Container:
         oom_killed=state["OOMKilled"],
         restarts=raw.get("RestartCount", 0),
         error=state.get("Error", ""),
+        health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
+        restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
         mounts=mounts(raw),
         ports=frozenset(int(port.split("/")[0]) for port in {**(config.get("ExposedPorts") or {}), **(host.get("PortBindings") or {})}),
         networks=tuple(sorted(raw["NetworkSettings"].get("Networks") or {})),
@@ -51,14 +53,14 @@ def mounts(raw: Mapping[str, Any]) -> tuple[Mount, ...]:
     return tuple(sorted(found, key=lambda mount: mount.target))
 
 
-def creation(spec: Spec) -> dict[str, Any]:
-    """The body of the engine's create call."""
+def creation(spec: Spec, engine: str) -> dict[str, Any]:
+    """The body of the create call of the engine whose id is `engine`."""
     return {
         "Image": spec.image,
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "Cmd": None if spec.command is None else list(spec.command),
         "Env": [f"{key}={value}" for key, value in spec.env],
-        "Labels": spec.labels,
+        "Labels": {**spec.labels, MARK: mark(engine, spec.name, spec.labels)},
         "User": spec.user,
         "StopTimeout": spec.stop_seconds,
         "HostConfig": {
@@ -77,7 +79,7 @@ def creation(spec: Spec) -> dict[str, Any]:
             "SecurityOpt": ["no-new-privileges"],
             "Tmpfs": dict.fromkeys(spec.tmpfs, TMPFS),
             "Mounts": [mounted(mount, spec) for mount in spec.mounts] + secrets(spec),
-            "RestartPolicy": {"Name": "unless-stopped"},
+            "RestartPolicy": {"Name": spec.restart},
             "LogConfig": OWN_LOGS,
         },
     }
