@@ -15,11 +15,28 @@ def help_text() -> None:
     figure("--help", statistics.median(seconds(lambda: quiet(REMORA, "--help")) for _ in range(11)) * 1000, 150, "ms")
 
 
+def service(number: int) -> dict[str, object]:
+    """A service with what services usually have: ports, env, volumes, labels, a health check, limits, and somebody it needs."""
+    return {
+        "image": "debian:trixie-slim",
+        "command": ["sh", "-c", "while sleep 60; do echo $$NAME; done"],
+        "environment": {"NAME": f"s{number}", **{f"SETTING_{n}": f"value {n} of {number}" for n in range(8)}},
+        "ports": [f"127.0.0.1:{20000 + number}:80"],
+        "volumes": [f"data{number % 50}:/data", "./conf:/etc/conf:ro"],
+        "labels": {"team": f"team{number % 7}", "tier": "back"},
+        "healthcheck": {"test": ["CMD", "true"], "interval": "30s"},
+        "deploy": {"resources": {"limits": {"memory": "256m"}}},
+        "depends_on": [f"s{number - 1:04}"] if number % 10 else [],
+        "restart": "unless-stopped",
+    }
+
+
 def plan_of_many() -> None:
     """Our own share: what `remora plan` takes beyond `docker compose config` of the same file."""
-    services = {f"s{n:04}": {"image": "debian:trixie-slim", "environment": {"N": str(n)}} for n in range(SERVICES)}
+    services = {f"s{number:04}": service(number) for number in range(SERVICES)}
+    compose = {"name": "remora-bench-many", "services": services, "volumes": {f"data{n}": {} for n in range(50)}}
     ops = {"environments": {"prod": {"attach": ["a", "b", "c"]}}, "sidekicks": dict.fromkeys("abc", SIDEKICK)}
-    with folder(compose=json.dumps({"name": "remora-bench-many", "services": services}), remora=json.dumps(ops)) as path:
+    with folder(compose=json.dumps(compose), remora=json.dumps(ops)) as path:
         ours, config = side_by_side(
             lambda: quiet(REMORA, "plan", cwd=path), lambda: quiet("docker", "compose", "config", "--format", "json", cwd=path), 5
         )
