@@ -35,7 +35,7 @@ def by_hand(engine: Docker, spec: Spec) -> str:
 
 
 def ours(engine: Docker, wanted: list[Spec]) -> None:
-    failed = perform(engine, [Attach(spec) for spec in wanted], lambda text: None, lambda action, error: None)
+    failed = perform(engine, [Attach(spec) for spec in wanted], lambda text: None, lambda *_: None)
     assert not failed, failed
 
 
