@@ -438,8 +438,8 @@ CONTAINERS = [
     row(
         "an unknown setting",
         "volumes: []",
-        "volumes: no such setting; there is `capabilities`, `command`, `entrypoint`, `env`, `for`, `image`, `kind`, `limits`, "
-        "`network`, `read_only`, `secrets`, `stop_grace`, `tmpfs`, `user`, `walls`",
+        "volumes: no such setting; there is `capabilities`, `command`, `entrypoint`, `env`, `for`, `give_up_after`, `image`, "
+        "`kind`, `limits`, `network`, `on_failure`, `read_only`, `restart`, `secrets`, `stop_grace`, `tmpfs`, `user`, `walls`",
     ),
     row("a command that is a number", "command: 5", "command: must be text or a list of words"),
     row(
