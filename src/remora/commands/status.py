@@ -28,7 +28,7 @@ def run(asked: Asked, out: Output, as_json: bool) -> int:
     with ThreadPoolExecutor(16) as pool:
         memory = dict(zip([c.id for c in mine], pool.map(session.engine.memory, [c.id for c in mine]), strict=True))
     names = {c.id: c.name for c in world.apps}
-    rows = [row(c, names, memory.get(c.id)) for c in mine] + [
+    rows = [row(c, names, memory.get(c.id), wanted_restart(session, c)) for c in mine] + [
         missing(a) for a in pending if isinstance(a, Attach) and a.spec.name not in {c.name for c in mine}
     ]
     states = {c.id: c.state for c in world.apps}
@@ -58,7 +58,13 @@ def shared(session: Session, woven: Woven, app: App) -> list[str]:
     ]
 
 
-def row(container: Container, names: dict[str, str], memory: int | None) -> dict[str, Any]:
+def wanted_restart(session: Session, container: Container) -> str:
+    """What the ops file says of the sidekick's restart; one that it does not name any more may stay ended."""
+    found = session.ops.sidekicks.get(container.labels["remora.sidekick"])
+    return found.restart if found else "no"
+
+
+def row(container: Container, names: dict[str, str], memory: int | None, restart: str) -> dict[str, Any]:
     parent = container.labels.get("remora.parent", "")
     return {
         "name": container.name,
@@ -69,14 +75,17 @@ def row(container: Container, names: dict[str, str], memory: int | None) -> dict
         "restarts": container.restarts,
         "memory": memory,
         "memory_cap": container.memory,
-        "remark": remark(container),
+        "remark": remark(container, restart),
     }
 
 
-def remark(container: Container) -> str:
+def remark(container: Container, restart: str = "always") -> str:
+    """How it came to what it is; `restart` is what the ops file wants of it."""
+    out_of_memory = f"killed at {sized(container.memory)}; the app was not affected" if container.oom_killed else ""
     if container.running:
-        return "was killed for memory once" if container.oom_killed else ""
-    return container.error or ("out of memory" if container.oom_killed else f"exit code {container.exit_code}")
+        return out_of_memory
+    why = container.error or out_of_memory or f"exit code {container.exit_code}"
+    return f"given up: {why}; `remora attach` tries again" if container.restart == "no" != restart else why
 
 
 def missing(action: Attach) -> dict[str, Any]:
