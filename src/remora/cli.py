@@ -153,6 +153,11 @@ PARITY = """Show every difference of the app containers between two environments
 A and B are environments, or files that --save wrote. Exit code 1 says that a difference is not declared.
 """
 
+EXPLAIN = """Show which sidekicks a container gets, which not, and because of which line.
+
+CONTAINER is a name, the beginning of an id, or a service: then each of its containers is explained.
+"""
+
 command("init", help="Write a commented starter remora.yaml for the compose file at hand.")
 command("plan", JSON, TAKE_OVER, SERVICES, EXIT_CODE, help="Show what `up` would do, and why.")
 command("up", JSON, TAKE_OVER, SERVICES, BUILD, help="Compose up, then attach the sidekicks.")
@@ -160,6 +165,8 @@ command("down", VOLUMES, TAKE_OVER, help="Detach the sidekicks, then Compose dow
 command("attach", JSON, TAKE_OVER, help="Attach sidekicks to what runs already, whoever started it.")
 command("detach", JSON, VOLUMES, TAKE_OVER, click.argument("sidekicks", nargs=-1), help="Detach the sidekicks; the app stays as it is.")
 command("watch", TAKE_OVER, ONCE, RESYNC, help="Keep it true: follow every start, restart, scale and end.")
+command("diff", JSON, TAKE_OVER, EXIT_CODE, help="Show what a reload of the ops file would do to the sidekicks that run now.")
+command("explain", click.argument("container"), JSON, help=EXPLAIN)
 command("status", JSON, help="Show app containers and their sidekicks.")
 command("render", TARGET, FILE, help="Print the sidekicks as a Compose overlay that only adds services.")
 command("parity", JSON, *SIDES, SAVE, help=PARITY)
@@ -198,3 +205,21 @@ def images(action: str, file: str | None, host: str | None, quiet: bool, as_json
     from remora.output import Output
 
     return call("images", action=action, file=file, host=host, as_json=as_json, out=Output(quiet))
+
+
+@remora.command()
+@click.option("--listen", required=True, metavar="PATH", help="The socket to make.")
+@click.option("--group", metavar="NAME", help="The group that may use it; without it, that of the guard's user.")
+@click.option("--allow-path", "paths", multiple=True, metavar="PATH[:rw]", help="A host path that sidekicks may mount, just this one.")
+@click.option(
+    "--allow-volume", "volumes", multiple=True, metavar="NAME[:rw]", help="A volume that sidekicks may write to, or no local one."
+)
+@click.option("--allow-capability", "capabilities", multiple=True, metavar="NAME", help="A capability that sidekicks may have.")
+@click.option("--allow-logs", "logs", is_flag=True, help="What every container prints may be read, not only sidekicks.")
+@click.option("-H", "--host", metavar="URL", help="The engine to stand before.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what is refused.")
+def guard(quiet: bool, **values: Any) -> int:
+    """Stand before the engine's socket, and let through just the calls that remora makes."""
+    from remora.output import Output
+
+    return call("guard", out=Output(quiet), **values)

@@ -40,7 +40,12 @@ def files(recipe: str) -> Iterator[tuple[str, bytes]]:
 @cache
 def tag(recipe: str) -> str:
     """`remora/NAME:HASH`: an upgrade rebuilds just what changed."""
-    digest = hashlib.sha256(base().encode())
+    return tagged(recipe, base())
+
+
+def tagged(recipe: str, start: str) -> str:
+    """The tag of `recipe` on the image `start`."""
+    digest = hashlib.sha256(start.encode())
     for name, content in files(recipe):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return f"remora/{recipe}:{digest.hexdigest()[:12]}"
