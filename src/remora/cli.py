@@ -146,6 +146,7 @@ TARGET = click.option("--to", type=click.Choice(["compose"]), default="compose",
 FILE = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
 SAVE = click.option("--save", metavar="FILE", help="Keep the facts of A in FILE, to compare with on another machine.")
 FOLLOW = click.option("--follow", is_flag=True, help="Go on as more comes.")
+SINCE = click.option("--since", metavar="TIME", help="Only what came since then: 10m or 2d ago, or 2024-05-31T12:00:00Z.")
 TAIL = click.option("-n", "--tail", type=int, metavar="N", help="Only the last N lines of each container.")
 SIDES = (click.argument("a"), click.argument("b", required=False))
 PARITY = """Show every difference of the app containers between two environments.
@@ -171,6 +172,7 @@ command("status", JSON, help="Show app containers and their sidekicks.")
 command("render", TARGET, FILE, help="Print the sidekicks as a Compose overlay that only adds services.")
 command("parity", JSON, *SIDES, SAVE, help=PARITY)
 command("logs", click.argument("sidekick"), FOLLOW, TAIL, help="Show what a sidekick itself says.")
+command("events", FOLLOW, SINCE, JSON, help="Show what happened, from the journal that `watch` keeps.")
 
 
 @remora.command()

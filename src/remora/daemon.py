@@ -127,15 +127,18 @@ class Watch:
             if not waiting:
                 self.out.say(f"another watcher of {self.session.ops.owner} is at work; standing by")
             waiting = True
+            self.witness.standby("another watcher is at work; this one stands by")
             try:
                 if isinstance(self.news.get(timeout=STAND_BY), Stop):
                     return False
             except queue.Empty:
                 continue
+        self.witness.standby("")
         return True
 
     def turn(self) -> bool:
         """Wait for news or for the time to look, and look where it is time; False when told to end."""
+        self.witness.beat()
         for news in self.wait(min(self.due(), self.clock() + TICK)):
             if isinstance(news, Stop):
                 return False
