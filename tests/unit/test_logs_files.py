@@ -95,3 +95,16 @@ def test_an_end_without_newline_is_taken_at_the_stop(tmp_path: Path) -> None:
 def test_compressed_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.log.2.gz").write_bytes(b"\x1f\x8b rest\n")
     assert read(source(tmp_path)) == []
+
+
+def test_a_file_that_was_emptied_and_is_as_long_again_is_another(tmp_path: Path) -> None:
+    """While nobody looked, it was copied, emptied, and filled to the same length: only its content tells."""
+    log = tmp_path / "a.log"
+    log.write_text("one\ntwo\n")
+    positions: dict[str, str] = {}
+    assert texts(read(source(tmp_path), positions)) == ["one", "two"]
+    shutil.copy(log, tmp_path / "a.log.1")
+    os.utime(tmp_path / "a.log.1", (LONG_AGO, LONG_AGO))
+    os.truncate(log, 0)
+    log.write_text("six\nten\n")
+    assert texts(read(source(tmp_path, positions), positions)) == ["six", "ten"]

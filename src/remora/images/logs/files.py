@@ -35,6 +35,7 @@ class Text(File):
         self.path = self.name = path  # where it is, and where it was when it was found
         self.offset = self.crc = 0
         self.grown = time.monotonic()
+        self.touched = 0  # when it was last written to, as far as we looked
         self.noted = bool(position)  # whether the spool knows of it
         self.formers: list[tuple[int, int, int]] = []  # offset, checksum and signature before each of the last truncations
         if position:
@@ -49,8 +50,11 @@ class Text(File):
 
     def check(self) -> None:
         """Start over where the file was truncated, or the inode is another file by now."""
-        size = self.size
-        if size < self.offset or (size > self.offset > 0 and self.signed and self.sign() != self.signed):
+        facts = os.fstat(self.fd)
+        size, changed = facts.st_size, facts.st_mtime_ns != self.touched
+        self.touched = facts.st_mtime_ns
+        other = (size > self.offset or changed) and size >= self.offset > 0 and self.signed and self.sign() != self.signed
+        if size < self.offset or other:
             self.formers = [*self.formers[-7:], (self.offset, self.crc, self.signed)]
             self.offset = self.crc = self.signed = 0
 
