@@ -25,7 +25,7 @@ from remora.core.event import OPENED, Event, parse
 from remora.core.history import History
 from remora.core.plan import Action, Attach, Prepare
 from remora.core.weave import Woven
-from remora.core.world import STACK, Container, World
+from remora.core.world import Container, World, belongs
 from remora.engines.performing import perform
 from remora.errors import RemoraError
 from remora.leader import STAND_BY, Leader
@@ -214,8 +214,7 @@ class Watch:
 
     def concerns(self, event: Event) -> bool:
         """Whether the container is of the stack, or beside it."""
-        stack = self.session.stack
-        if stack in ("*", event.labels.get(STACK), event.labels.get("remora.stack")):
+        if belongs(event.labels, self.session.stack):
             return True
         return self.world is not None and any(each.id == event.container for each in self.world.containers)
 
@@ -258,7 +257,7 @@ class Watch:
         """The world with what was inspected again."""
         wanted = set(changed)
         found = self.session.engine.inspect(wanted)
-        new = [each for each in found.values() if self.session.stack in ("*", each.labels.get(STACK), each.labels.get("remora.stack"))]
+        new = [each for each in found.values() if belongs(each.labels, self.session.stack)]
         kept = [each for each in before.containers if each.id not in wanted and each.name not in wanted and each.id not in found]
         return replace(before, containers=tuple(sorted([*kept, *new], key=lambda each: each.id)))
 

@@ -43,6 +43,11 @@ class EngineFacts:
         return f"{self.root}/containers"
 
 
+def belongs(labels: Mapping[str, str], stack: str) -> bool:
+    """Whether the container with these labels is of `stack`, or was attached to it; `*` is every container."""
+    return stack in ("*", labels.get(STACK), labels.get("remora.stack"))
+
+
 def mark(engine: str, name: str, labels: Mapping[str, str]) -> str:
     """A checksum of the labels by which remora knows its own, over the engine and the name that they were given on.
 

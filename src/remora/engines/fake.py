@@ -19,7 +19,7 @@ from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Sto
 from remora.core.project import Project
 from remora.core.sidekick import App, Spec
 from remora.core.weave import predicted
-from remora.core.world import MARK, NUMBER, SERVICE, STACK, Container, EngineFacts, World, mark
+from remora.core.world import MARK, NUMBER, SERVICE, STACK, Container, EngineFacts, World, belongs, mark
 from remora.errors import RemoraError
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ class FakeEngine:
     def observe(self, stack: str, known: World | None = None) -> World:
         with self.lock:
             found = tuple(self.containers.values())
-        return World(self.facts, tuple(c for c in found if stack in ("*", c.labels.get(STACK), c.labels.get("remora.stack"))))
+        return World(self.facts, tuple(c for c in found if belongs(c.labels, stack)))
 
     def inspect(self, ids: Iterable[str]) -> Mapping[str, Container]:
         with self.lock:
