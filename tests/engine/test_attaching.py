@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from stackkit import BESIDE, DEBIAN, IDLE, LIMIT, Stack, label, name, together, until
@@ -15,12 +13,6 @@ from stackkit import BESIDE, DEBIAN, IDLE, LIMIT, Stack, label, name, together, 
 pytestmark = pytest.mark.engine
 
 NET = "for: web, walls: {network: true}"
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        yield made
 
 
 # ---- the app never notices ----

@@ -28,11 +28,10 @@ NEEDED = "`docker compose version` must work, and be 2.24 or newer"
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        made.developers(WEB)
-        made.attached(probe="for: web")
-        yield made
+def stack(stack: Stack) -> Stack:
+    stack.developers(WEB)
+    stack.attached(probe="for: web")
+    return stack
 
 
 def row(id: str, *values: object) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from logkit import image
@@ -14,12 +13,6 @@ pytestmark = pytest.mark.engine
 
 WALLS = {"net": "network", "proc": "processes"}
 BOTH = {"net": "for: web, walls: {network: true}", "proc": "for: web, walls: {processes: true}"}
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        yield made
 
 
 def test_scaling_is_followed(stack: Stack) -> None:

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from stackkit import IDLE, Stack, until
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        yield made
 
 
 def test_a_sidekick_that_ends_at_once_is_given_up(stack: Stack) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -27,11 +26,10 @@ CMD ["/usr/sbin/sshd", "-D", "-e"]
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        made.developers(f"services: {{web: {{{IDLE}}}}}")
-        made.attached(net="for: web, walls: {network: true}")
-        yield made
+def stack(stack: Stack) -> Stack:
+    stack.developers(f"services: {{web: {{{IDLE}}}}}")
+    stack.attached(net="for: web, walls: {network: true}")
+    return stack
 
 
 def works(stack: Stack, host: str, **env: str) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,6 @@ AWAY = 60.0 if SOAK else 5.0
 PAUSE = 1.5 if SOAK else 0.3  # between two kills; the reader is back and has caught up before the next
 ROTATED = {"max-size": "8m", "max-file": "5"}
 SERVICES = ("rng", "hasher", "worker")
-
-
-@pytest.fixture
-def kit() -> Iterator[Kit]:
-    made = Kit()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.soak

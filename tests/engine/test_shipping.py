@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,9 @@ APP = f"services: {{web: {{image: debian:trixie-slim, command: {json.dumps(PRINT
 
 
 @pytest.fixture
-def kit() -> Iterator[Kit]:
-    made = Kit()
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path) as made:
-        made.developers(APP)
-        yield made
+def stack(stack: Stack) -> Stack:
+    stack.developers(APP)
+    return stack
 
 
 def ships(stack: Stack, kit: Kit, to: str, more: str = "") -> None:
