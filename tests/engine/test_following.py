@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -202,3 +203,20 @@ def test_a_sidekick_that_hangs_costs_the_app_nothing(stack: Stack, visitor: Visi
     until(lambda: stack.paired(1, greedy="network") and stack.container("web-1.greedy")["Id"] != old, stack.why)
     visitor.more()
     assert (visitor.failures, stack.lives()) == ([], before)
+
+
+def test_what_happened_stands_in_the_journal(stack: Stack) -> None:
+    stack.developers(f"services: {{web: {{{IDLE}}}}}")
+    stack.attached(net="for: web, walls: {network: true}")
+    stack.remora("up")
+
+    def told() -> list[tuple[str, str]]:
+        return [(each["name"], each.get("container", "")) for each in map(json.loads, stack.remora("events", "--json").splitlines())]
+
+    with stack.watched():
+        until(lambda: stack.paired(1, net="network"), stack.why)
+        restart(stack)
+        until(lambda: stack.paired(1, net="network"), stack.why)
+        until(lambda: ("app.restarted", f"{stack.name}-web-1") in told(), stack.why)
+        until(lambda: ("sidekick.restarted", f"{stack.name}-web-1.net") in told(), lambda: f"{told()}\n{stack.why()}")
+    assert "app.restarted" in stack.remora("events", "--since", "10m")
