@@ -10,6 +10,8 @@ import signal
 import pytest
 from stackkit import BESIDE, DEBIAN, IDLE, LIMIT, Stack, label, name, together, until
 
+from remora.engines import recipes
+
 pytestmark = pytest.mark.engine
 
 NET = "for: web, walls: {network: true}"
@@ -54,6 +56,11 @@ def test_the_overlay_starts_whatever_its_sidekicks_ask_for(stack: Stack) -> None
           safe: {{{BESIDE}, for: web, user: same, secrets: {{key: "file:key.pem", token: "env:TOKEN"}}}}
     """)
     stack.remora("render", "-o", "overlay.yaml")
+    assert (
+        f"{recipes.tag('logs')}: Compose does not build this image; `remora images build` does"
+        in (stack.folder / "overlay.yaml").read_text()
+    )
+    stack.remora("images", "build")
     stack.compose("-f", "compose.yaml", "-f", "overlay.yaml", "up", "-d")
     assert [each["State"]["Status"] for each in stack.containers()] == ["running"] * 6
     assert stack.inside("remora-safe-web-1", "sh", "-c", "id -u; id -g; cat /run/secrets/key") == "1234\n42\nfrom-a-file"
@@ -228,6 +235,7 @@ def test_up_plan_status_watch_and_down_agree(stack: Stack) -> None:
           printed: {{kind: logs, for: web, to: 'file://{stack.folder}/logs'}}
     """)
     sidekicks = [f"{stack.name}-web-1.net", f"{stack.name}.printed.reader", f"{stack.name}.printed.sender-1"]
+    stack.remora("images", "build")  # or the plan has it, too
     plan = stack.json("plan")
     assert (plan["start"], sorted(each["name"] for each in plan["actions"])) == ([f"{stack.name}-web-1"], sidekicks)
     assert f"+ attach {sidekicks[0]}" in stack.remora("plan", "--exit-code", code=4)

@@ -136,3 +136,9 @@ def test_the_file_says_how_to_use_it_and_what_it_lacks():
         f"# Not expressed: {WHOLE}",
         "services:",
     ]
+
+
+def test_an_image_that_compose_cannot_build_is_named():
+    found = rendered("environments: {prod: {attach: [x]}}\nsidekicks: {x: {kind: logs, for: web, to: file:///l}}", compose(web={}))
+    words = "remora/logs:1: Compose does not build this image; `remora images build` does, and `remora images load` brings it"
+    assert found.missing == (words, WHOLE)

@@ -45,6 +45,8 @@ def overlay(project: Project, specs: Sequence[Spec], services: Mapping[str, str]
             continue
         seen.add(key)
         add(content, missing, project, spec, service)
+    for image in sorted({spec.image for spec in specs if spec.recipe}):
+        missing.append(f"{image}: Compose does not build this image; `remora images build` does, and `remora images load` brings it")
     if specs:
         missing.append(
             "whole file: sidekicks do not follow a restart of their app, and replicas that come later get none; `remora watch` does both"
