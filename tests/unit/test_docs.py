@@ -52,3 +52,15 @@ def test_a_setting_is_named(name):
 @pytest.mark.parametrize("kind, name", [(kind, name) for kind, module in sorted(KINDS.items()) for name in settings(module.Settings)])
 def test_a_setting_of_a_kind_is_named_on_its_page(kind, name):
     assert f"`{name}`" in (ROOT / f"docs/kinds/{kind}.md").read_text()
+
+
+def test_every_command_that_is_named_is_there():
+    typed = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S))
+    named_there = {*re.findall(r"`remora ([a-z]+)", TEXT), *re.findall(r"^remora ([a-z]+)", typed, re.M)}
+    assert {"plan", "up", "attach"} <= named_there <= remora.commands.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_that_is_linked_is_there(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
