@@ -39,6 +39,7 @@ class Asked:
     host: str | None = None
     take_over: bool = False
     reading: subprocess.Popen[str] | None = None  # Compose, which has begun to read the files
+    lean: bool = False  # containers come without their whole inspection, which parity alone needs
 
 
 @dataclass
@@ -123,7 +124,7 @@ def open_session(asked: Asked, engine: Engine | None = None) -> Session:
             started.communicate()
     if engine is None:
         host = reach(host)
-        engine = Docker(host)
+        engine = Docker(host, lean=asked.lean)
     compose = replace(asked.compose, host=asked.compose.host or host)
     renamed = ops.environments[environment].project
     if renamed and not asked.compose.project_name and not ops.stack:

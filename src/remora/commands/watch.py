@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from remora.cli import DONE, FIXABLE
 from remora.core.units import duration
 from remora.daemon import Watch
@@ -17,7 +19,7 @@ def run(asked: Asked, out: Output, once: bool, resync: str) -> int:
         seconds = duration(resync)
     except ValueError as error:
         raise WrongUsage(f"--resync: {error}") from None
-    session = open_session(asked)
+    session = open_session(replace(asked, lean=True))
     if once:
         return DONE if Watch(session, out, seconds).once() else FIXABLE
     about = (session.stack, session.environment)

@@ -18,7 +18,6 @@ from urllib.parse import urlencode
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.transport.unixconn import UnixHTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from remora.core.engine import Say
@@ -29,10 +28,12 @@ from remora.core.uptime import unchanged
 from remora.core.world import MARK, STACK, Container, EngineFacts, World, mark
 from remora.engines import inspection, recipes, secrets
 from remora.engines.host import Host
+from remora.engines.wire import Wire, members
 from remora.errors import RemoraError
 
 OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
 CONNECTIONS = 32
+LOOKERS = 8  # threads that inspect side by side
 GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
 QUIET = 15  # seconds after which an event stream that says nothing is opened anew
@@ -105,12 +106,13 @@ class Client(APIClient):  # type: ignore[misc]
 class Docker:
     """One Docker engine. Safe to use from several threads."""
 
-    def __init__(self, host: Host, greeting: float = GREETING, patience: float = PATIENCE) -> None:
+    def __init__(self, host: Host, greeting: float = GREETING, patience: float = PATIENCE, lean: bool = False) -> None:
         """Connect; raises RemoraError where no engine answers in time, where we may not, and where the engine is too old.
 
-        `greeting` and `patience` are the seconds that it may take to say who it is, and for anything else.
+        `greeting` and `patience` are the seconds that it may take to say who it is, and for anything else. With `lean`, containers come
+        without their whole inspection, which parity alone needs.
         """
-        self.host = host
+        self.host, self.lean = host, lean
         try:
             self.client = Client(host.url, version="auto", timeout=greeting, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
             version = self.client.api_version
@@ -122,28 +124,41 @@ class Docker:
                 f"the engine at {host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
             )
         self.client.timeout = self.patience = patience
-        local = host.url.startswith("unix://")
-        self.direct = UnixHTTPConnectionPool(host.url, host.url.removeprefix("unix://"), patience, CONNECTIONS) if local else None
+        self.wire = Wire(host.url.removeprefix("unix://"), patience) if host.url.startswith("unix://") else None
         self.pool = ThreadPoolExecutor(CONNECTIONS, "engine")
         self.users: dict[tuple[str, str], str] = {}
         self.known = EngineFacts()
-        self.ahead = 0.0  # seconds that the engine's clock is ahead of ours
+        self.date, self.ahead = "", 0.0  # the engine's clock, and by how many seconds it is ahead of ours
+        if self.wire:
+            self.wire.told = self.tell_time
 
     @in_words()
     def observe(self, stack: str, known: World | None = None) -> World:
         labels = [None] if stack == "*" else [f"{STACK}={stack}", f"remora.stack={stack}"]
         facts = self.pool.submit(self.facts)
         before = {c.id: c for c in known.containers} if known else {}
+        same: dict[str, Container] = {}
+        new: set[str] = set()
         with understood():
-            rows = {row["Id"]: row for label in labels for row in self.rows({"label": [label]} if label else {})}
-            same = {id for id, row in rows.items() if id in before and unchanged(row, before[id], self.clock())}
-        found = self.inspect(id for id in sorted(rows) if id not in same)
-        return World(facts.result(), tuple(before[id] if id in same else found[id] for id in sorted(rows) if id in same or id in found))
+            for row in (row for label in labels for row in self.rows({"label": [label]} if label else {})):
+                there = before.get(row["Id"])
+                if there and unchanged(row, there, self.clock()):
+                    same[there.id] = there
+                else:
+                    new.add(row["Id"])
+        found = {**same, **self.inspect(sorted(new))}
+        return World(facts.result(), tuple(found[id] for id in sorted(found)))
 
-    def rows(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+    def rows(self, filters: dict[str, list[str]]) -> Iterable[dict[str, Any]]:
         """The engine's list of all containers, as it comes."""
-        found: list[dict[str, Any]] = self.get(f"/containers/json?{urlencode({'all': 1, 'filters': json.dumps(filters)})}")
-        return found
+        path = f"/containers/json?{urlencode({'all': 1, 'filters': json.dumps(filters)})}"
+        if not self.wire:
+            found: list[dict[str, Any]] = self.get(path)
+            return found
+        code, pieces = self.wire.ask(self.address(path))
+        if code >= 400:
+            raise refused(code, b"".join(pieces).decode(errors="replace"))
+        return members(pieces)
 
     def clock(self) -> float:
         """The engine's time, as far as its last answer told it: seconds since 1970."""
@@ -151,7 +166,10 @@ class Docker:
 
     @in_words()
     def inspect(self, ids: Iterable[str]) -> dict[str, Container]:
-        return {found.id: found for found in self.pool.map(self.container, ids) if found}
+        wanted = list(ids)
+        shares = [wanted[first::LOOKERS] for first in range(min(LOOKERS, len(wanted)))]
+        found = self.pool.map(lambda share: [self.container(each) for each in share], shares)
+        return {each.id: each for share in found for each in share if each}
 
     def facts(self) -> EngineFacts:
         with understood():
@@ -174,7 +192,7 @@ class Docker:
         """One container, None if it went meanwhile."""
         try:
             with understood():
-                found = inspection.container(self.get(f"/containers/{container}/json"))
+                found = inspection.container(self.get(f"/containers/{container}/json"), self.lean)
         except NotFound:
             return None
         return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
@@ -185,23 +203,23 @@ class Docker:
         On a local socket by connections of our own: the client makes a new one for every URL (docker-py #2290), and a host may have
         thousands of containers.
         """
-        url = self.client._url(path)
-        if not self.direct:
-            answer = self.client._get(url)
-            self.tell_time(answer.headers)
+        if not self.wire:
+            answer = self.client._get(self.client._url(path))
+            self.tell_time(answer.headers.get("Date", ""))
             return self.client._result(answer, json=True)
-        found = self.direct.urlopen(
-            "GET", url.removeprefix(self.client.base_url), headers={"Host": "docker"}, timeout=self.patience, retries=False
-        )
-        self.tell_time(found.headers)
-        if found.status >= 400:
-            raise refused(found.status, found.data.decode(errors="replace"))
-        return json.loads(found.data)
+        code, content = self.wire.get(self.address(path))
+        if code >= 400:
+            raise refused(code, content.decode(errors="replace"))
+        return json.loads(content)
 
-    def tell_time(self, headers: Mapping[str, str]) -> None:
-        """Note how far the engine's clock is ahead of ours."""
-        if "Date" in headers:
-            self.ahead = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
+    def address(self, path: str) -> str:
+        return f"/v{self.client.api_version}{path}"
+
+    def tell_time(self, date: str) -> None:
+        """Note how far the engine's clock is ahead of ours, by the Date of an answer."""
+        if date != self.date:
+            self.date = date
+            self.ahead = parsedate_to_datetime(date).timestamp() - time.time()
 
     def numeric(self, container: Container) -> str:
         """The user of a container as uid:gid, looked up in its own passwd and group as the engine does."""
@@ -393,7 +411,7 @@ class Docker:
             try:
                 with self.client.get(url, params=params, stream=True, timeout=(10, QUIET)) as response:
                     self.client._raise_for_status(response)
-                    self.tell_time(response.headers)
+                    self.tell_time(response.headers.get("Date", ""))
                     if not opened:
                         yield OPENED
                     opened, since = True, self.clock() - 1

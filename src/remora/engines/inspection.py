@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 from remora.core.sidekick import Spec
@@ -14,16 +15,16 @@ NO_EXPOSURE = 500  # oom_score_adj: when memory is short, a sidekick goes before
 LOW_SHARE = 256  # of cpu, where 1024 is what an app has when both want it
 
 
-def container(raw: Mapping[str, Any]) -> Container:
-    """The container in an inspection."""
+def container(raw: Mapping[str, Any], lean: bool = False) -> Container:
+    """The container in an inspection, which stays with it unless `lean`."""
     config, host, state = raw["Config"], raw["HostConfig"], raw["State"]
     return Container(
         id=raw["Id"],
         name=raw["Name"].lstrip("/"),
         image=config["Image"],
         image_id=raw["Image"],
-        labels=config.get("Labels") or {},
-        env=dict(pair.partition("=")[::2] for pair in config.get("Env") or []),
+        labels=shared(config.get("Labels") or {}),
+        env=shared(dict(pair.partition("=")[::2] for pair in config.get("Env") or [])),
         state=state["Status"],
         started_at=state["StartedAt"],
         finished_at=state["FinishedAt"],
@@ -39,8 +40,13 @@ def container(raw: Mapping[str, Any]) -> Container:
         user=config.get("User") or "",
         log_driver=host["LogConfig"]["Type"],
         memory=host.get("Memory") or 0,
-        config=raw,
+        config={} if lean else raw,
     )
+
+
+def shared(pairs: Mapping[str, str]) -> dict[str, str]:
+    """The same pairs; what thousands of containers have in common is in memory once."""
+    return {intern(key): intern(value) for key, value in pairs.items()}
 
 
 def mounts(raw: Mapping[str, Any]) -> tuple[Mount, ...]:
