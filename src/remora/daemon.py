@@ -10,6 +10,7 @@ hangs over it, holds up no other.
 
 from __future__ import annotations
 
+import gc
 import queue
 import signal
 import threading
@@ -18,12 +19,14 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from remora.commands.doing import said
 from remora.core.calm import CALM_MAX, LONGEST, URGENT, BackOff, Calm, Never
 from remora.core.event import OPENED, Event, parse
 from remora.core.history import History
 from remora.core.plan import Action, Attach, Prepare
+from remora.core.sidekick import observed
 from remora.core.weave import Woven
 from remora.core.world import Container, World, belongs
 from remora.engines.performing import perform
@@ -33,7 +36,8 @@ from remora.output import Output
 from remora.session import Session, open_session, ops_path
 from remora.witness import Witness
 
-MANY = 300  # containers, above which the one that changed comes before the whole
+MANY = 300  # containers, above which what changed comes before the whole
+FEW = 1 / 3  # of them: more is not worth being picked out
 SHARE = 300  # a resync may take one part in so many of the time
 BATCHES = 4  # plans that may be under way side by side
 TICK = 1.0  # seconds between two looks at the ops file
@@ -216,7 +220,7 @@ class Watch:
         """Whether the container is of the stack, or beside it."""
         if belongs(event.labels, self.session.stack):
             return True
-        return self.world is not None and any(each.id == event.container for each in self.world.containers)
+        return self.world is not None and event.container in self.world.by_id
 
     # ---- looking ----
 
@@ -242,6 +246,7 @@ class Watch:
         self.witness.looked(before or replace(world, containers=()), world, woven, actions, took, resync)
         if before is None:
             self.witness.ready()
+            gc.freeze()  # what is there stays, mostly: looking through it for garbage would take longer than a look
         return actions
 
     def fail(self, error: RemoraError, changed: frozenset[str]) -> None:
@@ -258,12 +263,13 @@ class Watch:
         wanted = set(changed)
         found = self.session.engine.inspect(wanted)
         new = [each for each in found.values() if belongs(each.labels, self.session.stack)]
-        kept = [each for each in before.containers if each.id not in wanted and each.name not in wanted and each.id not in found]
-        return replace(before, containers=tuple(sorted([*kept, *new], key=lambda each: each.id)))
+        old = {*wanted, *found, *(each.id for each in before.containers if each.name in wanted)}
+        kept = [each for each in before.containers if each.id not in old]
+        return replace(before, containers=tuple(sorted([*kept, *new], key=attrgetter("id"))))
 
     def compare(self, world: World, changed: frozenset[str], resync: bool) -> tuple[Woven, tuple[Action, ...]]:
         """What is wanted, and what is to be done for it: for what changed where there is much, else for everything."""
-        few = not resync and len(world.containers) > MANY and 0 < len(changed) < MANY
+        few = not resync and len(world.containers) > MANY and 0 < len(changed) < FEW * len(world.containers)
         part = portion(world, changed) if few else world
         mine = part.sidekicks(self.session.stack)
         self.history = self.history.noted(part, mine) if few else self.history.noted(part, mine).kept(each.id for each in mine)
@@ -272,14 +278,19 @@ class Watch:
         if few:
             woven = replace(woven, specs=tuple(spec for spec in woven.specs if spec.host), faults=self.faults)
         actions = self.session.plan(woven, part, self.history, retry=False)
-        if few:
+        if few and self.concerns_all(world, changed):
             self.next_whole = min(self.next_whole, max(self.clock() + CALM_MAX, self.whole))
-        else:
+        if not few:
             took = self.clock() - began
             self.next_whole, self.whole = Never, self.clock() + 10 * took
         self.remark(woven.faults)
         now = self.clock()
         return woven, tuple(a for a in actions if named(a) not in self.busy and not self.back_off.holds(named(a), now))
+
+    def concerns_all(self, world: World, changed: Iterable[str]) -> bool:
+        """Whether more may be wanted of what changed than what is beside it: for a sidekick of the whole stack, or other app containers."""
+        before = self.world.by_id if self.world else {}
+        return any(not same_facts(before.get(each), world.by_id.get(each)) for each in changed)
 
     def remark(self, faults: tuple[str, ...]) -> None:
         """Say what cannot be had, once."""
@@ -346,14 +357,21 @@ def named(action: Action) -> str:
     return action.name
 
 
+def same_facts(before: Container | None, now: Container | None) -> bool:
+    """Whether a container is to others what it was: an app container that is made as before, or a sidekick beside one."""
+    if before is None or now is None:
+        return before is now
+    if now.is_sidekick:
+        return bool(now.labels.get("remora.parent"))
+    return replace(observed(before), running=True) == replace(observed(now), running=True)
+
+
 def portion(world: World, changed: Collection[str]) -> World:
     """The app containers that changed, or whose sidekicks did, with all that is beside them."""
-    touched = [each for each in world.containers if each.id in changed or each.name in changed]
+    touched = [world.by_id[each] for each in changed if each in world.by_id]
+    if len(touched) < len(changed):  # what is gone, and what is known by its name
+        touched += [each for each in world.containers if each.name in changed]
     apps = {*changed, *(each.labels.get("remora.parent", "") for each in touched)} - {""}
-    names = tuple(f"{each.name}." for each in world.containers if each.id in apps and not each.is_sidekick)
-
-    def beside(each: Container) -> bool:
-        parent = each.labels.get("remora.parent", "")
-        return bool(parent) and (parent in apps or each.name.startswith(names))
-
-    return replace(world, containers=tuple(each for each in world.containers if each.id in apps or beside(each)))
+    hosts = {world.by_id[each].name for each in apps if each in world.by_id and not world.by_id[each].is_sidekick}
+    near = {each for key in (*apps, *hosts) for each in world.beside.get(key, ())}
+    return replace(world, containers=tuple(world.by_id[each] for each in sorted(near | (apps & world.by_id.keys()))))

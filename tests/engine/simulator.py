@@ -201,6 +201,7 @@ class Engine:
         self.boxes: dict[str, Box] = {}
         self.names: dict[str, str] = {}
         self.volumes: dict[str, dict[str, Any]] = {}
+        self.beside: dict[str, dict[str, Box]] = {}  # container → those that share namespaces of it
         self.numbers = count(1)
         self.listeners: list[Callable[[bytes], None]] = []
         self.past: deque[tuple[float, bytes]] = deque(maxlen=KEPT)
@@ -236,7 +237,7 @@ class Engine:
             raise Refused(409, f'Conflict. The container name "/{name}" is already in use by container "{self.names[name]}".')
         box = Box(id, name, body)
         for host in box.hosts().values():
-            self.find(host)
+            self.beside.setdefault(self.find(host).id, {})[id] = box
         for mount in box.host.get("Mounts") or []:
             if mount["Type"] == "volume":
                 self.volumes.setdefault(mount["Source"], {"Labels": (mount.get("VolumeOptions") or {}).get("Labels")})
@@ -265,8 +266,9 @@ class Engine:
         box.state, box.code, box.finished = "exited", code, time.time()
         box.changed()
         self.tell("die", box)
-        for other in [each for each in self.boxes.values() if each.up and each.hosts().get("PidMode") == box.id]:
-            self.stop(other, KILLED)
+        for other in list(self.beside.get(box.id, {}).values()):
+            if other.up and other.hosts().get("PidMode") == box.id:
+                self.stop(other, KILLED)
 
     def restart(self, box: Box) -> None:
         if box.up:
@@ -279,6 +281,8 @@ class Engine:
         if box.up:
             self.stop(box, KILLED)
         del self.boxes[box.id], self.names[box.name]
+        for host in box.hosts().values():
+            self.beside.get(host, {}).pop(box.id, None)
         self.tell("destroy", box)
 
     def update(self, box: Box, body: Mapping[str, Any]) -> None:

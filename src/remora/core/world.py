@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 STACK = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -96,7 +97,7 @@ class Container:
 
     def is_by(self, engine: EngineFacts) -> bool:
         """Whether remora made it on this engine: labels that stand on another container than theirs do not count."""
-        return self.labels.get(MARK) == mark(engine.id, self.name, self.labels)
+        return MARK in self.labels and self.labels[MARK] == mark(engine.id, self.name, self.labels)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,23 @@ class World:
 
     engine: EngineFacts = EngineFacts()
     containers: tuple[Container, ...] = ()
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Container]:
+        return {container.id: container for container in self.containers}
+
+    @cached_property
+    def beside(self) -> Mapping[str, Sequence[str]]:
+        """The ids of the sidekicks beside each app container, by its id as they name it, and by its name."""
+        found: dict[str, list[str]] = {}
+        for container in self.containers:
+            parent = container.labels.get("remora.parent")
+            if parent:
+                tail = f".{container.labels.get('remora.sidekick', '')}"
+                role = container.labels.get("remora.role")
+                found.setdefault(parent, []).append(container.id)
+                found.setdefault(container.name.removesuffix(f".{role}" if role else "").removesuffix(tail), []).append(container.id)
+        return found
 
     @property
     def apps(self) -> tuple[Container, ...]:
