@@ -19,7 +19,6 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 from remora.commands.doing import said
 from remora.core.calm import CALM_MAX, LONGEST, URGENT, BackOff, Calm, Never
@@ -263,9 +262,8 @@ class Watch:
         wanted = set(changed)
         found = self.session.engine.inspect(wanted)
         new = [each for each in found.values() if belongs(each.labels, self.session.stack)]
-        old = {*wanted, *found, *(each.id for each in before.containers if each.name in wanted)}
-        kept = [each for each in before.containers if each.id not in old]
-        return replace(before, containers=tuple(sorted([*kept, *new], key=attrgetter("id"))))
+        names = wanted - before.by_id.keys()
+        return before.renewed({*wanted, *found, *(each.id for each in before.containers if names and each.name in names)}, new)
 
     def compare(self, world: World, changed: frozenset[str], resync: bool) -> tuple[Woven, tuple[Action, ...]]:
         """What is wanted, and what is to be done for it: for what changed where there is much, else for everything."""

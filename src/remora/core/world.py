@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 STACK = "com.docker.compose.project"
@@ -95,6 +95,15 @@ class Container:
         """Whether it says so: one of ours, of another remora, or of somebody who copied labels."""
         return "remora.sidekick" in self.labels
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The app container that a sidekick is beside: its id as the sidekick names it, and its name."""
+        parent, role = self.labels.get("remora.parent"), self.labels.get("remora.role")
+        if not parent:
+            return ()
+        base = self.name.removesuffix(f".{role}" if role else "").removesuffix(f".{self.labels.get('remora.sidekick')}")
+        return (parent, base)
+
     def is_by(self, engine: EngineFacts) -> bool:
         """Whether remora made it on this engine: labels that stand on another container than theirs do not count."""
         return MARK in self.labels and self.labels[MARK] == mark(engine.id, self.name, self.labels)
@@ -112,17 +121,32 @@ class World:
         return {container.id: container for container in self.containers}
 
     @cached_property
-    def beside(self) -> Mapping[str, Sequence[str]]:
+    def beside(self) -> Mapping[str, frozenset[str]]:
         """The ids of the sidekicks beside each app container, by its id as they name it, and by its name."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, set[str]] = {}
         for container in self.containers:
-            parent = container.labels.get("remora.parent")
-            if parent:
-                tail = f".{container.labels.get('remora.sidekick', '')}"
-                role = container.labels.get("remora.role")
-                found.setdefault(parent, []).append(container.id)
-                found.setdefault(container.name.removesuffix(f".{role}" if role else "").removesuffix(tail), []).append(container.id)
-        return found
+            for host in container.hosts:
+                found.setdefault(host, set()).add(container.id)
+        return {host: frozenset(ids) for host, ids in found.items()}
+
+    def renewed(self, gone: Collection[str], new: Sequence[Container]) -> World:
+        """The world with containers `new`, without those whose ids are `gone`. What is known of the others is carried along."""
+        old = [self.by_id[each] for each in gone if each in self.by_id]
+        by_id = {**self.by_id, **{each.id: each for each in new}}
+        for id in {each.id for each in old} - {each.id for each in new}:
+            del by_id[id]
+        beside = dict(self.beside)
+        for container in old:
+            for host in container.hosts:
+                beside[host] -= {container.id}
+                if not beside[host]:
+                    del beside[host]
+        for container in new:
+            for host in container.hosts:
+                beside[host] = beside.get(host, frozenset()) | {container.id}
+        made = replace(self, containers=tuple(by_id.values()))
+        vars(made).update(by_id=by_id, beside=beside)
+        return made
 
     @property
     def apps(self) -> tuple[Container, ...]:
