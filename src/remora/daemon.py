@@ -37,7 +37,7 @@ from remora.witness import Witness
 
 MANY = 300  # containers, above which what changed comes before the whole
 FEW = 1 / 3  # of them: more is not worth being picked out
-SHARE = 300  # a resync may take one part in so many of the time
+SHARE = 250  # a resync may take one part in so many of the time
 BATCHES = 4  # plans that may be under way side by side
 TICK = 1.0  # seconds between two looks at the ops file
 
@@ -239,7 +239,8 @@ class Watch:
         self.begin(actions)
         took = self.clock() - began
         if resync:
-            self.listed, self.next_list = began, self.clock() + max(self.resync, SHARE * took)
+            self.listed, self.next_list = began, self.clock() + max(self.resync, SHARE * took if before else 0)
+            self.workers.submit(self.sweep, frozenset(each.name for each in world.sidekicks(self.session.stack)) | self.busy)
         self.calm.over(self.clock())
         self.back_off.over(began)
         self.witness.looked(before or replace(world, containers=()), world, woven, actions, took, resync)
@@ -314,6 +315,13 @@ class Watch:
             self.out.warn(traceback.format_exc())
         finally:
             self.news.put(Over(names))
+
+    def sweep(self, sidekicks: Collection[str]) -> None:
+        """Tidy up after a watcher that was killed in the middle of something."""
+        try:
+            self.session.engine.sweep(self.session.stack, sidekicks)
+        except RemoraError as error:
+            self.out.warn(f"remora: {error}")
 
     def tell(self, action: Action, error: RemoraError | None, seconds: float) -> None:
         said(action, error, self.out)

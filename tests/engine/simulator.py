@@ -240,7 +240,7 @@ class Engine:
             self.beside.setdefault(self.find(host).id, {})[id] = box
         for mount in box.host.get("Mounts") or []:
             if mount["Type"] == "volume":
-                self.volumes.setdefault(mount["Source"], {"Labels": (mount.get("VolumeOptions") or {}).get("Labels")})
+                self.volume(mount["Source"], (mount.get("VolumeOptions") or {}).get("Labels"))
         self.boxes[id], self.names[name] = box, id
         self.tell("create", box)
         return box
@@ -289,6 +289,9 @@ class Engine:
         box.host = {**box.host, **body}
         box.changed()
         self.tell("update", box)
+
+    def volume(self, name: str, labels: Mapping[str, str] | None) -> None:
+        self.volumes.setdefault(name, {"Labels": labels, "CreatedAt": stamp(time.time())})
 
     def drop(self, volume: str) -> None:
         if volume not in self.volumes:
@@ -428,12 +431,22 @@ class Service:
             case "DELETE", ["containers", name]:
                 engine.remove(engine.find(name), query.get("force", "") in ("1", "true", "True"))
                 return 204, b""
+            case "GET", ["volumes"]:
+                labels = [pair.partition("=") for pair in json.loads(query.get("filters") or "{}").get("label", ())]
+                found = [
+                    {"Name": name, **volume}
+                    for name, volume in engine.volumes.items()
+                    if all(
+                        key in (volume["Labels"] or {}) and (not equals or volume["Labels"][key] == value) for key, equals, value in labels
+                    )
+                ]
+                return 200, json.dumps({"Volumes": found}).encode()
             case "GET", ["volumes", name]:
                 if name not in engine.volumes:
                     raise Refused(404, f"get {name}: no such volume")
                 return 200, json.dumps({"Name": name, **engine.volumes[name]}).encode()
             case "POST", ["volumes", "create"]:
-                engine.volumes.setdefault(given["Name"], {"Labels": given.get("Labels")})
+                engine.volume(given["Name"], given.get("Labels"))
                 return 201, json.dumps({"Name": given["Name"]}).encode()
             case "DELETE", ["volumes", name]:
                 engine.drop(name)
@@ -443,6 +456,20 @@ class Service:
         raise Refused(404, f"page not found: {method} {path}")
 
     # ---- what a test asks for ----
+
+    def reset(self) -> None:
+        """Begin again, with nothing."""
+        for listener in self.engine.listeners:
+            listener.__self__.transport.abort()  # type: ignore[attr-defined]
+        self.engine, self.faults, self.calls, self.keeps = Engine(), [], [], False
+
+    def age(self, seconds: float) -> None:
+        """What is there was made so much earlier."""
+        for box in self.engine.boxes.values():
+            box.created -= seconds
+            box.changed()
+        for volume in self.engine.volumes.values():
+            volume["CreatedAt"] = stamp(time.time() - seconds)
 
     def fill(self, apps: int, first: int = 0) -> None:
         for number in range(first, first + apps):

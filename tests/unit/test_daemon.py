@@ -2,6 +2,7 @@
 
 import io
 import queue
+import random
 from contextlib import redirect_stderr
 from dataclasses import replace
 
@@ -12,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from worlds import compose, read
 
 from remora.core import weave
-from remora.core.event import OPENED
+from remora.core.event import OPENED, parse
 from remora.core.plan import plan
 from remora.core.sidekick import Context
-from remora.core.world import MARK, Container
+from remora.core.world import MARK, Container, World
 from remora.daemon import MANY, Watch, portion
 from remora.engines.compose import Compose
 from remora.engines.fake import FakeEngine
@@ -311,3 +312,21 @@ class Anything(RuleBasedStateMachine):
 
 Anything.TestCase.settings = settings(stateful_step_count=30, deadline=None)
 TestAnything = Anything.TestCase
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_world_that_is_carried_along_knows_what_a_new_one_would(seed):
+    chance = random.Random(seed)
+    engine = FakeEngine()
+    engine.up(WEB)
+    watcher = watch(engine, OPS[1])
+    settle(watcher, engine, 1)
+    carried = engine.observe("shop")
+    for _ in range(20):
+        apps = [each.name for each in carried.containers if not each.is_sidekick]
+        getattr(engine, chance.choice(["restart", "recreate", "crash"]))(chance.choice(apps))
+        settle(watcher, engine, chance.choice([0, 1]))
+        ids = {each.container for each in map(parse, engine.events()) if each} | carried.by_id.keys()
+        carried = carried.renewed(ids, list(engine.inspect(ids | engine.containers.keys()).values()))
+        fresh = World(carried.engine, carried.containers)
+        assert (carried.by_id, carried.beside) == (fresh.by_id, fresh.beside)

@@ -42,6 +42,15 @@ def test_a_row_fits_or_not(row, known, expected):
 
 
 @pytest.mark.parametrize(
+    "status, known",
+    [pytest.param("Up 5 minutes", UP, id="it runs"), pytest.param("Exited (137) 30 seconds ago", ENDED, id="it ended")],
+)
+def test_a_life_that_began_after_the_last_list_is_too_young_to_be_told_from_the_next(status, known):
+    there, since = row(status, known.state), seconds(known.finished_at or known.started_at)
+    assert unchanged(there, known, NOW, since + 121) and not unchanged(there, known, NOW, since + 119)
+
+
+@pytest.mark.parametrize(
     "age, words",
     [
         (0.4, "Less than a second"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from remora.core.plan import Action
@@ -50,6 +50,9 @@ class Engine(Protocol):
 
     def logs(self, container: str, follow: bool, tail: int | None) -> Iterator[bytes]:
         """What a container printed, piece by piece."""
+
+    def sweep(self, stack: str, sidekicks: Collection[str]) -> None:
+        """Remove what actions for `stack` left when they were broken off: secrets on their way, and those of none of `sidekicks`."""
 
     def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:
         """Remove the own volumes of the sidekicks of `stack`, of all when None; gives their names."""

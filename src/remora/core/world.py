@@ -115,6 +115,7 @@ class World:
 
     engine: EngineFacts = EngineFacts()
     containers: tuple[Container, ...] = ()
+    listed: float = field(default=0.0, compare=False)  # when all of them were last listed: the engine's clock, seconds since 1970
 
     @cached_property
     def by_id(self) -> Mapping[str, Container]:

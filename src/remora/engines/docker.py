@@ -7,7 +7,7 @@ import json
 import re
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,7 +24,7 @@ from remora.core.engine import Say
 from remora.core.event import OPENED
 from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, refuse_strangers
 from remora.core.sidekick import Spec
-from remora.core.uptime import unchanged
+from remora.core.uptime import seconds, unchanged
 from remora.core.world import MARK, STACK, Container, EngineFacts, World, mark
 from remora.engines import inspection, recipes, secrets
 from remora.engines.host import Host
@@ -37,6 +37,7 @@ LOOKERS = 8  # threads that inspect side by side
 GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
 QUIET = 15  # seconds after which an event stream that says nothing is opened anew
+LEFT = 60  # seconds after which what an action makes on its way counts as left behind
 WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update")
 
 
@@ -136,18 +137,19 @@ class Docker:
     def observe(self, stack: str, known: World | None = None) -> World:
         labels = [None] if stack == "*" else [f"{STACK}={stack}", f"remora.stack={stack}"]
         facts = self.pool.submit(self.facts)
-        before = {c.id: c for c in known.containers} if known else {}
+        before, listed = (known.by_id, known.listed) if known else ({}, 0.0)
+        now = self.clock()
         same: dict[str, Container] = {}
         new: set[str] = set()
         with understood():
             for row in (row for label in labels for row in self.rows({"label": [label]} if label else {})):
                 there = before.get(row["Id"])
-                if there and unchanged(row, there, self.clock()):
+                if there and unchanged(row, there, self.clock(), listed):
                     same[there.id] = there
                 else:
                     new.add(row["Id"])
         found = {**same, **self.inspect(sorted(new))}
-        return World(facts.result(), tuple(found[id] for id in sorted(found)))
+        return World(facts.result(), tuple(found[id] for id in sorted(found)), now)
 
     def rows(self, filters: dict[str, list[str]]) -> Iterable[dict[str, Any]]:
         """The engine's list of all containers, as it comes."""
@@ -465,6 +467,19 @@ class Docker:
         for step in self.client.load_image(file):
             if "error" in step:
                 raise RemoraError(f"the images cannot be loaded: {step['error']}")
+
+    @in_words()
+    def sweep(self, stack: str, sidekicks: Collection[str]) -> None:
+        old = self.clock() - LEFT
+        with understood():
+            found = self.client.volumes(filters={"label": ["remora.secrets", f"remora.stack={stack}"]})["Volumes"] or []
+            volumes = {volume["Name"]: volume for volume in found}
+            for row in self.rows({"label": ["remora.carrier"]}) if volumes else ():
+                if row["Created"] < old and row["Labels"]["remora.carrier"] in volumes:
+                    self.remove(row["Id"])
+            for name, volume in volumes.items():
+                if volume["Labels"]["remora.secrets"] not in sidekicks and seconds(volume["CreatedAt"]) < old:
+                    self.drop_volume(name)
 
     @in_words()
     def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:

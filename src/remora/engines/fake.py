@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,9 @@ class FakeEngine:
 
     def logs(self, container: str, follow: bool, tail: int | None) -> Iterator[bytes]:
         yield f"{self.known(container).name} speaking\n".encode()
+
+    def sweep(self, stack: str, sidekicks: Collection[str]) -> None:
+        pass  # an action is never broken off in the middle here
 
     def forget(self, stack: str, sidekicks: Iterable[str] | None = None) -> tuple[str, ...]:
         only = None if sidekicks is None else set(sidekicks)
