@@ -164,7 +164,7 @@ def real() -> None:
 
 def start(folder: str, engine: Docker) -> subprocess.Popen[bytes]:
     script = ROOT / "tests/engine/watching.py"
-    with open(f"{folder}/said.txt", "ab") as said:
+    with Path(folder, "said.txt").open("ab") as said:
         return subprocess.Popen([sys.executable, script, f"{folder}/remora.yaml", engine.host.url], stdout=said, stderr=said)
 
 

@@ -37,7 +37,6 @@ from remora.witness import Witness
 
 MANY = 300  # containers, above which what changed comes before the whole
 FEW = 1 / 3  # of them: more is not worth being picked out
-SHARE = 250  # a resync may take one part in so many of the time
 BATCHES = 4  # plans that may be under way side by side
 TICK = 1.0  # seconds between two looks at the ops file
 
@@ -76,8 +75,17 @@ News = str | Stop | Reload | Done | Over  # a str is a line of the engine's even
 class Watch:
     """One watcher of one stack."""
 
-    def __init__(self, session: Session, out: Output, resync: float, witness: Witness | None = None, clock: Clock = time.monotonic) -> None:
-        """`resync` is how many seconds may pass without a look at everything."""
+    def __init__(
+        self,
+        session: Session,
+        out: Output,
+        resync: float,
+        witness: Witness | None = None,
+        clock: Clock = time.monotonic,
+        share: float = 1 / 250,
+    ) -> None:
+        """`resync` is how many seconds may pass without a look at everything, as long as such looks take no more than `share` of the time."""
+        self.share = share
         self.session, self.out, self.resync, self.clock = session, out, resync, clock
         self.witness = witness or Witness()
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()  # a signal handler may put into it at any time
@@ -239,7 +247,7 @@ class Watch:
         self.begin(actions)
         took = self.clock() - began
         if resync:
-            self.listed, self.next_list = began, self.clock() + max(self.resync, SHARE * took if before else 0)
+            self.listed, self.next_list = began, self.clock() + max(self.resync, took / self.share if before else 0)
             self.workers.submit(self.sweep, frozenset(each.name for each in world.sidekicks(self.session.stack)) | self.busy)
         self.calm.over(self.clock())
         self.back_off.over(began)

@@ -58,7 +58,7 @@ def watcher(engine: Simulated) -> Iterator[int]:
             os.dup2(said, 2)
             while True:
                 with suppress(RemoraError):
-                    watch(str(Path(engine.path).with_name("remora.yaml")), engine.url, PATIENCE, RESYNC)
+                    watch(str(Path(engine.path).with_name("remora.yaml")), engine.url, PATIENCE, RESYNC, 1)
                 time.sleep(0.1)
         os._exit(1)
     try:

@@ -11,10 +11,10 @@ from remora.output import Output
 from remora.session import Asked, open_session
 
 
-def watch(ops: str, url: str, patience: float = 120.0, resync: float = 30.0) -> None:
+def watch(ops: str, url: str, patience: float = 120.0, resync: float = 30.0, share: float = 1 / 250) -> None:
     """Watch until somebody ends it."""
     engine = Docker(Host(url), greeting=max(patience, 1.0), patience=patience, lean=True)
-    Watch(open_session(Asked(ops=ops, environment="prod", host=url), engine), Output(), resync).run()
+    Watch(open_session(Asked(ops=ops, environment="prod", host=url), engine), Output(), resync, share=share).run()
 
 
 if __name__ == "__main__":
