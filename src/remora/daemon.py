@@ -84,7 +84,7 @@ class Watch:
         clock: Clock = time.monotonic,
         share: float = 1 / 250,
     ) -> None:
-        """`resync` is how many seconds may pass without a look at everything, as long as such looks take no more than `share` of the time."""
+        """`resync` is how many seconds may pass without a look at everything; such looks take no more than `share` of the time."""
         self.share = share
         self.session, self.out, self.resync, self.clock = session, out, resync, clock
         self.witness = witness or Witness()

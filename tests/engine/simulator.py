@@ -490,6 +490,9 @@ class Service:
         context = Context(found.stack or "", found.environment(None), owner, facts)
         specs = weave.weave(found, weave.present(world, found.stack or ""), context, KINDS).specs
         for spec in specs:
+            if spec.secrets:
+                labels = inspection.owned(spec) | {"remora.secrets": spec.name}
+                self.engine.volume(inspection.secret_volume(spec.name), labels)
             self.engine.start(self.engine.create(spec.name, inspection.creation(spec, INFO["ID"])))
         return len(specs)
 
