@@ -173,6 +173,7 @@ class Docker:
         found = self.pool.map(lambda share: [self.container(each) for each in share], shares)
         return {each.id: each for share in found for each in share if each}
 
+    @in_words()
     def facts(self) -> EngineFacts:
         with understood():
             info = self.get("/info")
