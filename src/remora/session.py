@@ -113,7 +113,7 @@ def open_session(asked: Asked, engine: Engine | None = None) -> Session:
     """Read both files and reach the engine, unless it is given, side by side. Raises RemoraError; nothing is changed here."""
     started = asked.reading or (None if stack_only(asked) else asked.compose.start_config())
     try:
-        from remora.engines.docker import Docker  # takes a fifth of a second, while Compose reads
+        from remora.engines.connect import connect  # takes a fifth of a second, while Compose reads
 
         ops = read_ops(asked)
         environment = ops.environment(asked.environment)
@@ -124,7 +124,7 @@ def open_session(asked: Asked, engine: Engine | None = None) -> Session:
             started.communicate()
     if engine is None:
         host = reach(host)
-        engine = Docker(host, lean=asked.lean)
+        engine = connect(host, lean=asked.lean)
     compose = replace(asked.compose, host=asked.compose.host or host)
     renamed = ops.environments[environment].project
     if renamed and not asked.compose.project_name and not ops.stack:

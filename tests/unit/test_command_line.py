@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_examples import compose_is_there
 
-from remora.engines.docker import Docker
+from remora.engines.connect import connect
 from remora.engines.host import Host
 from remora.errors import RemoraError
 
@@ -142,7 +142,13 @@ def http(body, status="200 OK", kind="application/json"):
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
-OLD = {"Version": "4.3.1", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]}
+OLD = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Components": [{"Name": "Engine", "Version": "20.10.24"}]}
+OLD_PODMAN = {
+    "Version": "4.2.0",
+    "ApiVersion": "1.41",
+    "MinAPIVersion": "1.24",
+    "Components": [{"Name": "Podman Engine", "Version": "4.2.0"}],
+}
 NONE = "what answers at HERE is not an engine: say where one is with -H or DOCKER_HOST"
 TAKES = "what answers at HERE is not an engine that takes us: it says"
 IMPOSTORS = [
@@ -155,6 +161,7 @@ IMPOSTORS = [
     row("nothing to be found", http("nothing here", "404 Not Found", "text/plain"), f"{TAKES} 404 Not Found"),
     row("a gate", http({"message": "no"}, "403 Forbidden"), f"{TAKES} 403 Forbidden"),
     row("a failure", http({"message": "ouch"}, "500 Internal Server Error"), f"{TAKES} 500 Internal Server Error"),
+    row("an old Podman", http(OLD_PODMAN), "the engine at HERE is too old: it is Podman 4.2.0, and 4.3 is needed"),
     row("an old engine", http(OLD), "the engine at HERE is too old: it speaks API 1.41, and 1.42 (Docker 23) is needed"),
 ]
 
@@ -167,13 +174,13 @@ def test_what_answers_is_not_an_engine_for_us(remora, tmp_path, answer, message)
 
 def test_an_engine_that_says_nothing(tmp_path):
     with answering(tmp_path / "x.sock", b"", times=0) as host, pytest.raises(RemoraError) as error:
-        Docker(Host(host), greeting=0.1)
+        connect(Host(host), greeting=0.1)
     assert str(error.value) == f"no engine answers at {host} (nothing came in time): {AWAY}"
 
 
 def test_an_engine_that_falls_silent(tmp_path):
     with answering(tmp_path / "x.sock", http({"ApiVersion": "1.45"}), times=1) as host, pytest.raises(RemoraError) as error:
-        Docker(Host(host), patience=0.1).observe("shop")
+        connect(Host(host), patience=0.1).observe("shop")
     assert str(error.value) == "the engine does not answer: nothing came in time"
 
 

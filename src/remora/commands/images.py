@@ -13,6 +13,7 @@ from typing import BinaryIO
 from remora.cli import DONE
 from remora.core.plan import Prepare
 from remora.engines import recipes
+from remora.engines.connect import connect
 from remora.engines.docker import Docker
 from remora.engines.host import find
 from remora.engines.tunnel import reach
@@ -23,7 +24,7 @@ from remora.output import Output
 def run(action: str, file: str | None, host: str | None, as_json: bool, out: Output) -> int:
     if action in ("save", "load") and not file:
         raise WrongUsage(f"images {action}: name the file: `remora images {action} FILE`")
-    engine = Docker(reach(find(host)))
+    engine = connect(reach(find(host)))
     tags = recipes.tags()
     there = engine.having(tags.values())
     match action:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from urllib3.exceptions import HTTPError
 
+from remora.core import doctor
 from remora.core.engine import Say
 from remora.core.event import OPENED
 from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, refuse_strangers
@@ -32,6 +34,7 @@ from remora.engines.wire import Wire, members
 from remora.errors import RemoraError
 
 OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
+CAPS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}  # what it says it can cap
 CONNECTIONS = 32
 LOOKERS = 8  # threads that inspect side by side
 GREETING = 10.0  # seconds that an engine may take to say who it is
@@ -100,30 +103,53 @@ def reason(error: BaseException) -> str:
 class Client(APIClient):  # type: ignore[misc]
     """requests lets REQUESTS_CA_BUNDLE win over the authority that was asked for (psf/requests #3829); here it does not."""
 
+    told: Mapping[str, Any] = MappingProxyType({})  # what the engine last said of its version
+
+    def version(self, api_version: bool = True) -> Any:
+        self.told = super().version(api_version)
+        return self.told
+
     def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
+
+
+def greet(host: Host, patience: float = GREETING) -> Client:
+    """A client of what answers at `host`. Raises RemoraError where no engine answers in time, and where we may not."""
+    try:
+        client = Client(host.url, version="auto", timeout=patience, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
+        numbered(client.api_version)
+    except (requests.exceptions.RequestException, DockerException, OSError, ValueError) as error:
+        raise unreachable(host, innermost(error)) from error
+    return client
+
+
+def numbered(version: str) -> tuple[int, ...]:
+    """An API's version; raises ValueError where it is none."""
+    return tuple(int(part) for part in version.split("."))
 
 
 class Docker:
     """One Docker engine. Safe to use from several threads."""
 
-    def __init__(self, host: Host, greeting: float = GREETING, patience: float = PATIENCE, lean: bool = False) -> None:
+    name = "docker"
+    worth: tuple[str, ...] = WORTH
+
+    def __init__(
+        self,
+        host: Host,
+        greeting: float = GREETING,
+        patience: float = PATIENCE,
+        lean: bool = False,
+        client: Client | None = None,
+    ) -> None:
         """Connect; raises RemoraError where no engine answers in time, where we may not, and where the engine is too old.
 
         `greeting` and `patience` are the seconds that it may take to say who it is, and for anything else. With `lean`, containers come
-        without their whole inspection, which parity alone needs.
+        without their whole inspection, which parity alone needs. A `client` that was greeted already saves doing it again.
         """
         self.host, self.lean = host, lean
-        try:
-            self.client = Client(host.url, version="auto", timeout=greeting, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
-            version = self.client.api_version
-            spoken = tuple(int(part) for part in version.split("."))
-        except (requests.exceptions.RequestException, DockerException, OSError, ValueError) as error:
-            raise unreachable(host, innermost(error)) from error
-        if spoken < OLDEST:
-            raise RemoraError(
-                f"the engine at {host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
-            )
+        self.client = client or greet(host, greeting)
+        self.refuse_old()
         self.client.timeout = self.patience = patience
         self.wire = Wire(host.url.removeprefix("unix://"), patience) if host.url.startswith("unix://") else None
         self.pool = ThreadPoolExecutor(CONNECTIONS, "engine")
@@ -132,6 +158,14 @@ class Docker:
         self.date, self.ahead = "", 0.0  # the engine's clock, and by how many seconds it is ahead of ours
         if self.wire:
             self.wire.told = self.tell_time
+
+    def refuse_old(self) -> None:
+        """Raises RemoraError where the engine is too old."""
+        version = self.client.api_version
+        if numbered(version) < OLDEST:
+            raise RemoraError(
+                f"the engine at {self.host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
+            )
 
     @in_words()
     def observe(self, stack: str, known: World | None = None) -> World:
@@ -183,8 +217,28 @@ class Docker:
         path = self.host.socket or (
             self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
         )
-        self.known = EngineFacts("docker", info["ServerVersion"], info["DockerRootDir"], info["Name"], info["ID"], path)
+        self.known = EngineFacts(self.name, info["ServerVersion"], info["DockerRootDir"], info["Name"], info["ID"], path)
         return self.known
+
+    @in_words()
+    def examined(self) -> doctor.Engine:
+        """What `remora doctor` wants to know."""
+        with understood():
+            return self.described(self.get("/info"))
+
+    def described(self, info: Mapping[str, Any]) -> doctor.Engine:
+        return doctor.Engine(
+            self.name,
+            info["ServerVersion"],
+            self.client.api_version,
+            str(self.host),
+            info.get("CgroupVersion", ""),
+            info["Driver"],
+            info["LoggingDriver"],
+            "name=rootless" in (info.get("SecurityOptions") or []),
+            bool(info.get("LiveRestoreEnabled")),
+            tuple(word for key, word in CAPS.items() if not info.get(key, True)),
+        )
 
     @property
     def id(self) -> str:
@@ -195,10 +249,14 @@ class Docker:
         """One container, None if it went meanwhile."""
         try:
             with understood():
-                found = inspection.container(self.get(f"/containers/{container}/json"), self.lean)
+                found = inspection.container(self.translated(self.get(f"/containers/{container}/json")), self.lean)
         except NotFound:
             return None
         return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
+
+    def translated(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """An inspection in Docker's words."""
+        return raw
 
     def get(self, path: str) -> Any:
         """What the engine answers to a GET, out of JSON.
@@ -247,9 +305,13 @@ class Docker:
     @in_words()
     def taken(self, names: Iterable[str]) -> dict[str, str]:
         wanted = set(names)
-        found = self.client.containers(all=True, filters={"name": [f"^/{re.escape(name)}$" for name in wanted]})
+        found = self.client.containers(all=True, filters={"name": [self.name_filter(name) for name in wanted]})
         owners = {name.lstrip("/"): each["Labels"] for each in found for name in each["Names"]}
         return {name: self.owner(name, labels) for name, labels in owners.items() if name in wanted}
+
+    def name_filter(self, name: str) -> str:
+        """The filter for the container with just this name."""
+        return f"^/{re.escape(name)}$"
 
     def owner(self, name: str, labels: Mapping[str, str]) -> str:
         """The stack whose sidekick a container is, "" for one that remora did not make."""
@@ -288,12 +350,12 @@ class Docker:
                     self.detach(container, name)
                 case Start(container, restart=policy):
                     if policy:
-                        self.client.update_container(container, restart_policy={"Name": policy})
-                    self.client.restart(container)
+                        self.keep_policy(container, policy)
+                    self.again(container)
                 case Stop(container):
-                    self.client.stop(container)
+                    self.halt(container)
                 case GiveUp(container):
-                    self.client.update_container(container, restart_policy={"Name": "no"})
+                    self.keep_policy(container, "no")
                     self.client.stop(container)
                 case Prepare(image, recipe):
                     where = f"{action.why}: " if action.why else ""
@@ -308,7 +370,7 @@ class Docker:
                 self.deliver(spec)
             container = self.create(spec)
             if container:
-                self.client.start(container)
+                self.begin(container)
         except (APIError, requests.exceptions.RequestException, RemoraError):
             with suppress(APIError, requests.exceptions.RequestException):
                 if container:
@@ -320,12 +382,36 @@ class Docker:
     def create(self, spec: Spec) -> str | None:
         """The id of the new container; None where the same sidekick is there already, which another remora just made."""
         try:
-            return str(self.client.create_container_from_config(inspection.creation(spec, self.id), spec.name)["Id"])
+            return str(self.client.create_container_from_config(self.body(spec), spec.name)["Id"])
         except APIError as error:
-            if error.status_code != 409:
+            if not self.is_taken(error):
                 raise
         refuse_strangers([spec], self.taken([spec.name]))
         return None
+
+    def body(self, spec: Spec) -> dict[str, Any]:
+        """What the engine is asked to make."""
+        return inspection.creation(spec, self.id)
+
+    def is_taken(self, error: APIError) -> bool:
+        """Whether a container could not be made because another has its name."""
+        return bool(error.status_code == 409)
+
+    def begin(self, container: str) -> None:
+        """Start a container that was just made, and none but that."""
+        self.client.start(container)
+
+    def again(self, container: str) -> None:
+        """Start a sidekick again, in the namespaces that its app container has now."""
+        self.client.restart(container)
+
+    def halt(self, container: str) -> None:
+        """End a sidekick whose app container ended; it may come back with that."""
+        self.client.stop(container)
+
+    def keep_policy(self, container: str, policy: str) -> None:
+        """From now on, this is when the engine starts the container again by itself."""
+        self.client.update_container(container, restart_policy={"Name": policy})
 
     def deliver(self, spec: Spec) -> None:
         """Write the secrets of a sidekick into its volume, by a container that is never started."""
@@ -408,7 +494,7 @@ class Docker:
         A stream that says nothing for long is opened anew, from where it was: the connection may be dead at the other end only.
         """
         url, since, opened = self.client._url("/events"), self.clock(), False
-        filters = {"type": ["container", "network"], "event": list(WORTH)}
+        filters = {"type": ["container", "network"], "event": list(self.worth)}
         while True:
             params = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
             try:

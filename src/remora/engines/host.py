@@ -113,7 +113,8 @@ def chosen(config: Path) -> str:
 
 def usual_sockets() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return ["/var/run/docker.sock", *([f"{runtime}/docker.sock"] if runtime else []), str(Path.home() / ".docker/run/docker.sock")]
+    docker = ["/var/run/docker.sock", *([f"{runtime}/docker.sock"] if runtime else []), str(Path.home() / ".docker/run/docker.sock")]
+    return [*docker, *([f"{runtime}/podman/podman.sock"] if runtime else []), "/run/podman/podman.sock"]
 
 
 def is_socket(path: str) -> bool:

@@ -28,7 +28,7 @@ NAME = "logs"
 SUMMARY = "Ships what the containers print, or files that they write, with rsyslog, and loses nothing that it need not."
 
 PORTS = {"file": 0, "relp": 2514, "syslog+udp": 514, "syslog+tcp": 514, "syslog+tls": 6514}
-FILED = ("json-file",)  # logging drivers whose files a reader can follow
+FILED = ("json-file",)  # logging drivers whose files a reader can follow, on Docker
 SILENT = ("none",)  # logging drivers that keep nothing anybody could read
 SMALL_SOCKET = (("net.ipv4.tcp_wmem", "4096 65536 262144"),)  # bounds what a killed TLS sender has to send again
 
@@ -100,10 +100,13 @@ def faults(settings: Settings, apps: Sequence[App]) -> Iterable[str]:
 def printed(name: str, settings: Settings, apps: Sequence[App], context: Context) -> Iterator[Spec]:
     """One reader for the host, and one through the engine's API where a logging driver has no files."""
     select = {"stack": context.stack, "selectors": [settings.for_.selector().to_json()]}
+    socket = Mount("bind", context.engine.socket, "/var/run/docker.sock", read_only=True)
+    if context.engine.name == "podman":  # its files are its own affair, whatever it calls their driver
+        yield reader(name, settings, context, "api-reader", {"source": "api", "select": select, "filed": []}, (socket,))
+        return
     logs = Mount("bind", context.engine.containers, "/engine", read_only=True)
     yield reader(name, settings, context, "reader", {"source": "engine", "select": select}, (logs,))
     if any(app.log_driver not in FILED + SILENT for app in apps):
-        socket = Mount("bind", context.engine.socket, "/var/run/docker.sock", read_only=True)
         yield reader(name, settings, context, "api-reader", {"source": "api", "select": select}, (socket,))
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import calendar
 import json
+import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -22,7 +24,7 @@ from remora.images.logs.watch import Watch
 
 RESCAN = 1.0
 STREAMS = {1: "stdout", 2: "stderr"}
-STAMPED = 31  # length of the engine's time and a blank
+STAMPED = 31  # length of Docker's time and a blank; Podman's is as long as it happens to be
 
 
 class Follower:
@@ -47,7 +49,7 @@ class Follower:
     def since(self) -> str:
         """A second before the newest that we have, as the API takes it."""
         newest = max((at for at, _ in self.at.values()), default="")
-        return f"{seconds(newest) - 1}{newest[19:29]}" if newest else "0"
+        return f"{seconds(newest) - 1}{newest[19:].rstrip('Z')}" if newest else "0"
 
     def connect(self, path: str) -> None:
         query = f"follow=1&stdout=1&stderr=1&timestamps=1&since={self.since}"
@@ -100,12 +102,13 @@ class Follower:
 
     def message(self, stream: str, message: bytes) -> bytes:
         """The record that a message completes, unless it was read before."""
-        at, text = message[:STAMPED].decode(errors="replace").rstrip(), message[STAMPED:].decode(errors="replace")
+        stamp, _, said = message.partition(b" ")
+        at, text = utc(stamp.decode(errors="replace").rstrip()), said.decode(errors="replace")
         if self.known(stream, at):
             return b""
         begun, so_far = self.parts.pop(stream, (at, ""))
         joined = so_far + text
-        if not joined.endswith("\n") and len(joined) < self.most and len(message) - STAMPED == CUT:
+        if not joined.endswith("\n") and len(joined) < self.most and len(said) == CUT:
             self.parts[stream] = (begun, joined)
             return b""
         content = encode_basestring(joined.removesuffix("\n")).encode()
@@ -129,6 +132,7 @@ class EngineApi:
     def __init__(self, settings: dict[str, Any], positions: dict[str, str], watch: Watch) -> None:
         self.socket = settings.get("socket", "/var/run/docker.sock")
         self.choice = Choice(settings)
+        self.unfollowed = (*settings.get("filed", ["json-file"]), "none")  # logging drivers that are another's, or nobody's
         self.most = settings["spool"]["max_message_bytes"]
         self.positions = {key: json.loads(value) for key, value in positions.items()}
         self.followers: dict[str, Follower] = {}
@@ -196,7 +200,7 @@ class EngineApi:
         driver = host["LogConfig"]["Type"]
         if seen and driver == "none":
             self.faulty[id] = f"container {seen.origin.container}: {SILENT}"
-        if not seen or driver in ("json-file", "none"):
+        if not seen or driver in self.unfollowed:
             self.ignored.add(f"{id} {brief['Names']}")
             return False
         self.followers[id] = Follower(seen, bool(config.get("Tty")), self.most, self.positions.pop(id, None))
@@ -208,7 +212,17 @@ def seconds(at: str) -> int:
     return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
 
 
+def utc(at: str) -> str:
+    """An engine's time as Docker writes it: Podman has whole seconds, and says them in its own time zone."""
+    if not re.fullmatch(r"[^Z]+T[^Z]+[+-]\d\d:\d\d", at):
+        return at
+    moment = re.sub(r"(\.\d{6})\d+", r"\1", at)
+    return datetime.fromisoformat(moment).astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def unsplit(line: bytes) -> bytes:
-    """A terminal's message without the times that the engine repeats in it."""
+    """A terminal's message without the times that Docker repeats in it."""
+    if line.find(b" ") != STAMPED - 1:
+        return line
     step = STAMPED + CUT
     return line[:step] + b"".join(line[start + STAMPED : start + step] for start in range(step, len(line), step))
