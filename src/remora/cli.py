@@ -184,6 +184,19 @@ def kinds(name: str | None, as_json: bool) -> int:
 
 
 @remora.command()
+@click.option("-H", "--host", metavar="URL", help="Engine.")
+@JSON
+def doctor(host: str | None, as_json: bool) -> int:
+    """Say what engine is here, what of remora works on it, what does not and why, and what to do.
+
+    Exit code 1 says that something needs attention.
+    """
+    from remora.output import Output
+
+    return call("doctor", host=host, as_json=as_json, out=Output())
+
+
+@remora.command()
 def schema() -> int:
     """Print the JSON Schema of remora.yaml."""
     return call("schema")

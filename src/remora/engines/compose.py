@@ -170,6 +170,11 @@ def check_version() -> None:
 
     It costs a process, so it is asked only where the version matters: when Compose refuses something, and before a new override.
     """
+    version()
+
+
+def version() -> str:
+    """Compose's version. Raises RemoraError where it is missing or too old."""
     process = spawn([*binary(), "version", "--short"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     out, _ = process.communicate()
     found = re.match(r"v?(\d+)\.(\d+)", out)
@@ -177,6 +182,7 @@ def check_version() -> None:
         raise RemoraError(f"{' '.join(binary())}: does not answer: {NEEDED}")
     if (int(found[1]), int(found[2])) < OLDEST:
         raise RemoraError(f"{' '.join(binary())}: Docker Compose {out.strip()} is too old: {NEEDED}")
+    return out.strip()
 
 
 def own_words(stderr: str) -> str:
