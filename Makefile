@@ -28,9 +28,12 @@ check: env ## format, lint, types, walls between rooms, unit tests: no engine ne
 
 test: check engine ## every test, those on a real engine too
 	@tools/test-tools && $(ENGINE) && .venv/bin/pytest -m engine tests
+	@tools/podman up && settings=$$(tools/podman env) && eval "$$settings" && .venv/bin/pytest -m podman tests/engine
 
 soak: env engine ## the long runs, whole
 	@$(ENGINE) && REMORA_SOAK=1 .venv/bin/pytest -m soak -s tests
+	@tools/podman up && settings=$$(tools/podman env) && eval "$$settings" && \
+		.venv/bin/pytest -m engine tests/engine/test_following.py tests/engine/test_attaching.py
 
 bench: env engine ## every figure, or those of one script: make bench B=NAME
 	@$(ENGINE) && for script in $(if $(B),bench/$(B).py,bench/[a-z]*.py); do $(PYTHON) $$script || exit 1; done
@@ -39,6 +42,7 @@ docs: env ## write the pages that are made from the code
 	@$(PYTHON) tools/docs.py
 
 engine-down: ## stop the private engine, where one was started
+	@tools/podman down
 	@tools/engine down
 
 .PHONY: help env engine demo demo-down check test soak bench docs engine-down

@@ -6,6 +6,7 @@ Everything that a test makes has `remora-test-`, a number of its own, in its nam
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import subprocess
@@ -21,7 +22,8 @@ from textwrap import dedent
 from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
+import pytest
+from docker.errors import APIError
 
 REMORA = str(Path(sys.executable).with_name("remora"))
 DEBIAN = "debian:trixie-slim"
@@ -45,6 +47,7 @@ class Stack:
         self.folder = folder
         self.client = docker.from_env(timeout=120)
         self.api = self.client.api
+        self.podman = "Podman" in str(self.api.version().get("Components"))
         self.background: list[subprocess.Popen[bytes]] = []
         self.env = {**os.environ, "REMORA_ENVIRONMENT": "prod", "REMORA_STATE": str(folder / "state")}
 
@@ -106,6 +109,15 @@ class Stack:
     def compose(self, *words: str) -> str:
         return self.docker("compose", *words)
 
+    def docker_alone(self, why: str) -> None:
+        """Skip the test on Podman; docs/podman.md has the reason."""
+        if self.podman:
+            pytest.skip(f"not on Podman: {why}")
+
+    def build(self, text: str) -> None:
+        """The image NAME:1 of this test out of a Dockerfile; by the API, for `docker build` wants BuildKit."""
+        self.client.images.build(fileobj=io.BytesIO(text.encode()), tag=f"{self.name}:1", rm=True)
+
     def docker(self, *words: str, given: str = "") -> str:
         """What `docker` prints, which gets to read what is `given`."""
         return self.command(["docker", *words], 0, {}, given).stdout
@@ -156,7 +168,7 @@ class Stack:
         for each in self.api.containers(all=True, filters={"name": self.run}):
             try:
                 found.append(self.api.inspect_container(each["Id"]))
-            except NotFound:
+            except APIError:  # gone; Podman has no word of its own for one that is just going
                 continue
         return sorted(found, key=lambda each: each["Name"])
 

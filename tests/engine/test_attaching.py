@@ -20,6 +20,7 @@ NET = "for: web, walls: {network: true}"
 # ---- the app never notices ----
 
 
+@pytest.mark.podman
 def test_the_overlay_starts_the_sidekicks_and_changes_no_app_container(stack: Stack) -> None:
     stack.developers(f"services: {{web: {{{IDLE}, volumes: ['data:/data']}}, db: {{{IDLE}}}}}\nvolumes: {{data: }}")
     stack.attached(net="for: '*', walls: {network: true}", files="for: web, walls: {files: data}")
@@ -45,7 +46,7 @@ def test_the_overlay_starts_the_sidekicks_and_changes_no_app_container(stack: St
 
 def test_the_overlay_starts_whatever_its_sidekicks_ask_for(stack: Stack) -> None:
     """Compose starts no container at all, of the app neither, where one of them cannot be made."""
-    stack.docker("build", "-qt", f"{stack.name}:1", "-", given=f"FROM {DEBIAN}\nUSER 1234:42\n")
+    stack.build(f"FROM {DEBIAN}\nUSER 1234:42\n")
     (stack.folder / "key.pem").write_text("from-a-file")
     stack.developers(f"services: {{web: {{{IDLE.replace(DEBIAN, f'{stack.name}:1')}, volumes: ['data:/data']}}}}\nvolumes: {{data: }}")
     stack.ops(f"""
@@ -86,6 +87,7 @@ def test_app_containers_live_through_all_that_ops_do(stack: Stack) -> None:
     assert ({label(each, "ops") for each in stack.sidekicks()}, stack.lives()) == ({f"{stack.folder}/other.yaml"}, before)
 
 
+@pytest.mark.podman
 def test_a_developer_who_removes_orphans_removes_no_sidekick(stack: Stack) -> None:
     stack.developers(f"services: {{web: {{{IDLE}}}, old: {{{IDLE}}}}}")
     stack.attached(net=NET, files="for: web")
@@ -116,6 +118,7 @@ def test_a_sidekick_is_never_selected(stack: Stack, whole: str, chosen: str) -> 
         assert stack.paired(2, net="network", more="processes"), stack.why()
 
 
+@pytest.mark.podman
 def test_containers_of_plain_docker_run_get_sidekicks(stack: Stack) -> None:
     stack.client.containers.run(DEBIAN, "sleep infinity", name=f"{stack.name}-lone", init=True, detach=True)
     stack.ops(f"""
@@ -137,6 +140,7 @@ def test_containers_of_plain_docker_run_get_sidekicks(stack: Stack) -> None:
 # ---- a container with walls ----
 
 
+@pytest.mark.podman
 def test_files_are_shared_by_path_and_by_volume_and_read_only_unless_said(stack: Stack) -> None:
     (stack.folder / "here").mkdir()
     stack.developers(f"services: {{web: {{{IDLE}, volumes: ['data:/data', /anonymous, './here:/here']}}}}\nvolumes: {{data: }}")
@@ -173,16 +177,17 @@ def test_what_cannot_be_shared_is_refused_with_the_reason(stack: Stack, wall: st
     assert (stack.refused("attach"), stack.sidekicks()) == (said, [])
 
 
+@pytest.mark.podman
 def test_a_sidekick_may_do_next_to_nothing_unless_said(stack: Stack) -> None:
     stack.developers(f"services: {{web: {{{IDLE}}}}}")
     stack.attached(bare="for: web", more="for: web, capabilities: NET_RAW, read_only: false, limits: {memory: 32m, cpus: 1, pids: 9}")
     stack.remora("up")
     capped = {"Memory": 64 << 20, "MemorySwap": 64 << 20, "NanoCpus": 500_000_000, "PidsLimit": 64}
-    walled = {"ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "NetworkMode": "none"}
+    walled = {"ReadonlyRootfs": True, "SecurityOpt": ["no-new-privileges"], "NetworkMode": "none"}
     host = stack.container("web-1.bare")["HostConfig"]
     assert {key: host[key] for key in (*capped, *walled)} == {**capped, **walled}
-    look = "touch /tmp/x; touch /x 2>&1 || true; ls /sys/class/net; grep -E 'CapEff|NoNewPrivs' /proc/1/status"
-    said = "touch: cannot touch '/x': Read-only file system\nlo\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n"
+    look = "touch /tmp/x; touch /var/mail/x 2>&1 || true; ls /sys/class/net; grep -E 'CapEff|NoNewPrivs' /proc/1/status"
+    said = "touch: cannot touch '/var/mail/x': Read-only file system\nlo\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n"
     assert stack.inside("web-1.bare", "sh", "-ec", look) == said
     host = stack.container("web-1.more")["HostConfig"]
     assert [host[key] for key in capped] == [32 << 20, 32 << 20, 1_000_000_000, 9]
@@ -191,7 +196,7 @@ def test_a_sidekick_may_do_next_to_nothing_unless_said(stack: Stack) -> None:
 
 def test_the_same_user_is_the_user_that_the_app_really_has(stack: Stack) -> None:
     """Whatever the sidekick's own image thinks of that name or number."""
-    stack.docker("build", "-qt", f"{stack.name}:1", "-", given=f"FROM {DEBIAN}\nRUN echo own:x:7001:7002::/:/bin/sh >> /etc/passwd\n")
+    stack.build(f"FROM {DEBIAN}\nRUN echo own:x:7001:7002::/:/bin/sh >> /etc/passwd\n")
     users = {"named": "own", "numbered": "7001", "grouped": "own:mail", "both": "7001:42", "unknown": "7003", "root": "0", "nobody": ""}
     app = IDLE.replace(DEBIAN, f"'{stack.name}:1'")
     stack.developers(f"services: {{{', '.join(f'{service}: {{{app}, user: {user!r}}}' for service, user in users.items())}}}")
@@ -202,10 +207,11 @@ def test_the_same_user_is_the_user_that_the_app_really_has(stack: Stack) -> None
         assert ours == theirs, service
 
 
+@pytest.mark.podman
 @pytest.mark.parametrize("user", ["user: same", ""], ids=["the app's user", "the image's user"])
 def test_secrets_are_files_that_only_their_sidekick_can_read(stack: Stack, user: str) -> None:
     (stack.folder / "key.pem").write_text("from-a-file-5318008")
-    stack.docker("build", "-qt", f"{stack.name}:1", "-", given=f"FROM {DEBIAN}\nUSER 1234:42\n")
+    stack.build(f"FROM {DEBIAN}\nUSER 1234:42\n")
     stack.developers(f"services: {{web: {{{IDLE}, user: '1234:42'}}}}")
     stack.ops(f"""
         environments: {{prod: {{attach: [safe]}}}}
@@ -226,6 +232,7 @@ def test_secrets_are_files_that_only_their_sidekick_can_read(stack: Stack, user:
 # ---- the way up and down ----
 
 
+@pytest.mark.podman
 def test_up_plan_status_watch_and_down_agree(stack: Stack) -> None:
     stack.developers(f"services: {{web: {{{IDLE}, volumes: ['data:/data']}}}}\nvolumes: {{data: }}")
     stack.ops(f"""
@@ -234,8 +241,9 @@ def test_up_plan_status_watch_and_down_agree(stack: Stack) -> None:
           net: {{{BESIDE}, {NET}, secrets: {{token: env:PATH}}}}
           printed: {{kind: logs, for: web, to: 'file://{stack.folder}/logs'}}
     """)
-    sidekicks = [f"{stack.name}-web-1.net", f"{stack.name}.printed.reader", f"{stack.name}.printed.sender-1"]
     stack.remora("images", "build")  # or the plan has it, too
+    reader = "api-reader" if stack.podman else "reader"
+    sidekicks = [f"{stack.name}-web-1.net", f"{stack.name}.printed.{reader}", f"{stack.name}.printed.sender-1"]
     plan = stack.json("plan")
     assert (plan["start"], sorted(each["name"] for each in plan["actions"])) == ([f"{stack.name}-web-1"], sidekicks)
     assert f"+ attach {sidekicks[0]}" in stack.remora("plan", "--exit-code", code=4)
@@ -282,6 +290,7 @@ def test_up_can_be_interrupted_and_goes_on_from_there(stack: Stack, moment: str,
 
 
 def test_declared_differences_are_applied_and_no_others_pass(stack: Stack) -> None:
+    stack.docker_alone("it settles at once which port of the host is any port")
     stack.developers(f"""
         services:
           web: {{{IDLE}, environment: {{LEVEL: debug, KEPT: '1'}}, ports: ['80'], volumes: ['.:/source', 'data:/data']}}
@@ -319,6 +328,7 @@ def test_declared_differences_are_applied_and_no_others_pass(stack: Stack) -> No
 
 
 def test_a_change_that_nobody_declared_breaks_parity(stack: Stack) -> None:
+    stack.docker_alone("it changes no cap of a container that runs")
     stack.developers(f"services: {{web: {{{IDLE}, environment: {{LEVEL: debug}}, network_mode: bridge}}}}")
     stack.ops(f"environments: {{dev: {{}}, prod: {{attach: [net]}}}}\nsidekicks: {{net: {{{BESIDE}, {NET}}}}}")
     stack.remora("up")
