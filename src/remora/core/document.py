@@ -128,6 +128,16 @@ class Document:
             node = node[step]
         return json.loads(json.dumps(node, default=str))
 
+    def at(self, path: Path) -> Any:
+        """The value at `path` as it is written, None where nothing is."""
+        node = self.data
+        for step in path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return node
+
     def decode(self, model: type[T], path: Path = ()) -> T:
         """The value at `path` as a `model`; raises RemoraError for the first thing that does not fit."""
         node = self.plain(path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from remora.core.ops import Sidekick
-from remora.core.sidekick import App, Context, Spec
+if TYPE_CHECKING:
+    from remora.core.ops import Sidekick
+    from remora.core.sidekick import App, Context, Spec
 
 
 class Unwoven(Exception):
@@ -17,8 +18,15 @@ class Unwoven(Exception):
         self.setting = setting
 
 
+class Failed(Unwoven):
+    """A plug-in that raised, or gave what is no sidekick: nobody knows what it wants, so what is attached of it stays."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__("kind", words)
+
+
 class Kind(Protocol):
-    """One kind of sidekick: a module under `sidekicks/` with these four things."""
+    """One kind of sidekick: a module under `sidekicks/`, or of a plug-in, with these five things."""
 
     NAME: str
     """What `kind:` says in the ops file."""

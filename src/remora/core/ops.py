@@ -9,16 +9,20 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from remora.core.document import Bare, Document, Fits, Path, Short, Strict, Wrong, parse
+from remora.core.kind import Failed
 from remora.core.project import Project, Service
 from remora.core.selector import Facts, Selector, image_matches
 from remora.core.units import Size
 from remora.errors import RemoraError, choices
+
+if TYPE_CHECKING:
+    from remora.core.hook import Hook
 
 TEXT: dict[str, Any] = {"type": "string"}
 TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
@@ -197,6 +201,12 @@ class Sidekick(Strict):
     on_failure: Literal["warn", "page"] = Field("warn", description="how much its failure matters: `page` is for those who are to be woken")
 
 
+class Anyhow(Sidekick):
+    """A sidekick whose own settings nobody can read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 Published = Annotated[
     str,
     Fits(
@@ -298,6 +308,8 @@ class Ops:
     stack: str | None
     environments: Mapping[str, Environment]
     sidekicks: Mapping[str, Sidekick]
+    failed: Mapping[str, str] = field(default_factory=dict)  # sidekicks whose plug-in could not read them, and why
+    on: tuple[Hook, ...] = ()
 
     def environment(self, name: str | None) -> str:
         """The environment called `name`, or the only one there is; raises RemoraError with the list."""
@@ -320,13 +332,23 @@ def read(text: str, name: str, owner: str, kinds: Mapping[str, type[Sidekick]]) 
     """The ops file in `text`; `kinds` gives each kind's settings. Raises RemoraError for the first thing that is wrong."""
     document = parse(text, name)
     top(document)
-    sidekicks = {key: sidekick(document, key, kinds) for key in mapping(document, ("sidekicks",))}
+    failed: dict[str, str] = {}
+    sidekicks = {key: sidekick(document, key, kinds, failed) for key in mapping(document, ("sidekicks",))}
     environments = {key: environment(document, key) for key in mapping(document, ("environments",))}
     if not environments:
         raise document.fault(("environments",), "missing or empty; name at least one, such as `prod`")
     for key, each in environments.items():
         known_sidekicks(document, key, each, sidekicks)
-    return Ops(document, owner, document.data.get("stack"), environments, sidekicks)
+    return Ops(document, owner, document.data.get("stack"), environments, sidekicks, failed, hooks(document, sidekicks))
+
+
+def hooks(document: Document, sidekicks: Mapping[str, Sidekick]) -> tuple[Hook, ...]:
+    """What is to be done when something happens."""
+    if document.data.get("on") is None:
+        return ()
+    from remora.core.hook import read
+
+    return read(document, sidekicks)
 
 
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -334,6 +356,7 @@ TOP = {
     "stack": "Compose project name of a stack that others run, or `*` for every container of the engine; without it, the compose file's",
     "environments": "names, and for each what is attached and what may differ there",
     "sidekicks": "names, and for each its kind, which app containers it is for, and its settings",
+    "on": "a list of hooks: what `remora watch` does when something happens",
 }
 
 
@@ -357,7 +380,8 @@ def mapping(document: Document, path: Path) -> Iterable[str]:
     return list(found or {})
 
 
-def sidekick(document: Document, name: str, kinds: Mapping[str, type[Sidekick]]) -> Sidekick:
+def sidekick(document: Document, name: str, kinds: Mapping[str, type[Sidekick]], failed: dict[str, str]) -> Sidekick:
+    """One sidekick; of a plug-in that fails over it, what every sidekick has, and the reason in `failed`."""
     path: Path = ("sidekicks", name)
     entry = document.plain(path)
     if not isinstance(entry, dict):
@@ -366,9 +390,13 @@ def sidekick(document: Document, name: str, kinds: Mapping[str, type[Sidekick]])
         raise document.fault(path, f"`kind` is missing; {choices('', kinds)}")
     if not isinstance(entry["kind"], str):
         raise document.fault((*path, "kind"), f"must be text; {choices('', kinds)}")
-    if entry["kind"] not in kinds:
-        raise document.fault((*path, "kind"), f"no kind `{entry['kind']}`; {choices(str(entry['kind']), kinds)}")
-    return document.decode(kinds[entry["kind"]], path)
+    try:
+        if entry["kind"] not in kinds:
+            raise document.fault((*path, "kind"), f"no kind `{entry['kind']}`; {choices(str(entry['kind']), kinds)}")
+        return document.decode(kinds[entry["kind"]], path)
+    except Failed as error:
+        failed[name] = str(error)
+        return document.decode(Anyhow, path)
 
 
 def environment(document: Document, name: str) -> Environment:
@@ -407,6 +435,9 @@ def check(ops: Ops, project: Project) -> None:
     for name, each in ops.sidekicks.items():
         match_known(ops, ("sidekicks", name, "for"), each.for_, project)
         matches_some(ops, ("sidekicks", name, "for"), each.for_, project)
+    for index, hook in enumerate(ops.on):
+        match_known(ops, ("on", index, "for"), hook.for_, project)
+        matches_some(ops, ("on", index, "for"), hook.for_, project)
     for name, place in ops.environments.items():
         for key, wanted in place.services.items():
             differences_known(ops.document, ("environments", name, "services", key), wanted, project)
@@ -460,7 +491,9 @@ def schema(kinds: Mapping[str, type[Sidekick]]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the ops file, from the same types that read it."""
     from pydantic.json_schema import models_json_schema
 
-    models: list[type[Strict]] = [Environment, *kinds.values()]
+    from remora.core.hook import Hook
+
+    models: list[type[Strict]] = [Environment, Hook, *kinds.values()]
     refs, defs = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     branches = [{"if": {"properties": {"kind": {"const": name}}}, "then": refs[(model, "validation")]} for name, model in kinds.items()]
     sidekick = {"type": "object", "required": ["kind", "for"], "properties": {"kind": {"enum": list(kinds)}}, "allOf": branches}
@@ -486,6 +519,7 @@ def schema(kinds: Mapping[str, type[Sidekick]]) -> dict[str, Any]:
                 "propertyNames": {"pattern": f"^{NAME}$"},
                 "additionalProperties": sidekick,
             },
+            "on": {"description": TOP["on"], "type": ["array", "null"], "items": refs[(Hook, "validation")]},
         },
         "$defs": defs["$defs"],
     }

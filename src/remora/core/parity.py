@@ -13,6 +13,7 @@ from typing import Any
 
 from remora.core.ops import SECRET_NAME, Differences
 from remora.core.project import Project, Service, words
+from remora.core.selector import variables
 from remora.core.units import size, sized
 
 Facts = Mapping[str, str]
@@ -240,7 +241,7 @@ def env(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def pairs(given: Sequence[str] | None) -> dict[str, str]:
-    return {key: value for key, _, value in (pair.partition("=") for pair in given or [])}
+    return variables(given or ())
 
 
 def listed(items: Any) -> str:

@@ -15,6 +15,7 @@ from remora.errors import RemoraError
 
 PREPARE, DETACH, ATTACH = range(3)
 ENDED = ("exited", "created", "dead")
+JOB = "job"  # the role of what a hook attaches
 NOTHING = History()
 
 
@@ -116,10 +117,12 @@ def plan(
     take_over: bool = False,
     history: History = NOTHING,
     retry: bool = True,
+    unsure: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """What is to be done so that the sidekicks of `stack` are `specs`; nothing where they are already.
 
     `history` is what a watcher remembers; `retry` starts again what was given up, as somebody who asks for it by hand wants it.
+    Of the sidekicks `unsure` nobody knows what they want: what is attached of them stays while its app container does.
     Raises RemoraError when the stack's sidekicks belong to another ops file and are not to be taken over.
     """
     mine = world.sidekicks(stack)
@@ -127,8 +130,10 @@ def plan(
         refuse_foreign(mine, stack, owner)
     there = {container.name: container for container in mine}
     apps = {container.id: container for container in world.apps}
+    mine = tuple(container for container in mine if not at_work(container, apps))
     wanted = {spec.name for spec in specs}
-    actions: list[Action] = [gone(container, apps) for container in mine if container.name not in wanted]
+    over = [container for container in mine if container.name not in wanted and not spared(container, apps, unsure)]
+    actions: list[Action] = [gone(container, apps) for container in over]
     for spec in specs:
         actions += reach(spec, there.get(spec.name), apps.get(spec.parent), history, retry)
     return ordered(actions)
@@ -152,10 +157,32 @@ def refuse_foreign(mine: Sequence[Container], stack: str, owner: str) -> None:
             )
 
 
+def spared(container: Container, apps: Mapping[str, Container], unsure: Collection[str]) -> bool:
+    """Whether it stays, for nobody knows better."""
+    parent = container.labels.get("remora.parent", "")
+    return container.labels["remora.sidekick"] in unsure and (not parent or parent in apps)
+
+
 def gone(container: Container, apps: dict[str, Container]) -> Detach:
     parent = container.labels.get("remora.parent", "")
     why = "its app container is gone" if parent and parent not in apps else "no longer asked for"
-    return detach(container, why)
+    return detach(container, f"the job is over: {ending(container)}" if is_job(container) and not container.running else why)
+
+
+def is_job(container: Container) -> bool:
+    """Whether a hook attached it, once, to end by itself."""
+    return container.labels.get("remora.role") == JOB
+
+
+def at_work(container: Container, apps: Mapping[str, Container]) -> bool:
+    """Whether it is a job that is not over, beside an app container that is there."""
+    return is_job(container) and container.state not in ("exited", "dead") and container.labels.get("remora.parent", "") in apps
+
+
+def interrupted(world: World, stack: str) -> tuple[Detach, ...]:
+    """What takes away the jobs that are at work."""
+    apps = {container.id: container for container in world.apps}
+    return tuple(detach(container, "it is not to go on") for container in world.sidekicks(stack) if at_work(container, apps))
 
 
 def detach(container: Container, why: str) -> Detach:

@@ -68,7 +68,7 @@ def service(project: Project, name: str, entry: Mapping[str, Any]) -> Service:
         image=entry.get("image") or f"{project.name}-{name}",
         replicas=replicas(entry),
         container_name=entry.get("container_name", ""),
-        env={key: value or "" for key, value in (entry.get("environment") or {}).items()},
+        env={key: value for key, value in (entry.get("environment") or {}).items() if value is not None},  # null: taken away
         labels=dict(entry.get("labels") or {}),
         mounts=tuple(mount(project, volume) for volume in entry.get("volumes") or []) + tmpfs(entry),
         ports=frozenset(ports(name, entry)),

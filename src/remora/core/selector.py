@@ -6,7 +6,7 @@ Plain standard library, for two readers: the core, and the log reader inside its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -38,21 +38,13 @@ class Selector:
     except_: tuple[Selector, ...] = ()
 
     def matches(self, facts: Facts) -> bool:
-        """Whether the container in `facts` is selected."""
-        return not self.explain(facts)
+        """Whether the container in `facts` is selected; `explain` says why."""
+        return all(self.holds(condition, facts) for condition in CONDITIONS) and not any(each.matches(facts) for each in self.except_)
 
-    def explain(self, facts: Facts) -> str:
-        """Why the container is not selected, in a few words; "" when it is."""
-        for condition, (holds, has) in CONDITIONS.items():
-            patterns = getattr(self, condition)
-            if patterns and not any(holds(pattern, facts) for pattern in patterns):
-                return f"its {condition} is {has(facts) or 'none'}, not {' or '.join(patterns)}"
-        taken = next((each for each in self.except_ if each.matches(facts)), None)
-        return f"taken away by except {taken}" if taken else ""
-
-    def __str__(self) -> str:
-        given = {key: getattr(self, key) for key in CONDITIONS if getattr(self, key)}
-        return " and ".join(f"{key} {' or '.join(patterns)}" for key, patterns in given.items()) or "everything"
+    def holds(self, condition: str, facts: Facts) -> bool:
+        """Whether one condition holds, as one that is not set does."""
+        patterns = getattr(self, condition)
+        return not patterns or any(CONDITIONS[condition](pattern, facts) for pattern in patterns)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes; conditions that are not set are left out."""
@@ -84,12 +76,11 @@ def spellings(image: str) -> Iterator[str]:
 def shortened(name: str) -> Iterator[str]:
     """`docker.io/library/x`, `library/x` and `x` are one name; a registry of one's own may be left out, too."""
     first, slash, rest = name.partition("/")
-    registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    registry = bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())
     path = rest if registry else name
     path = path.removeprefix("library/") if not registry or first in HUBS else path
-    yield path
+    yield from dict.fromkeys((path, name))
     if registry and first not in HUBS:
-        yield name
         return
     full = path if "/" in path else f"library/{path}"
     yield from (full, f"docker.io/{full}", f"docker.io/{path}", f"index.docker.io/{full}")
@@ -116,11 +107,23 @@ def port_matches(pattern: str, ports: frozenset[int]) -> bool:
     return found is not None and any(int(found[1]) <= port <= int(found[2] or found[1]) for port in ports)
 
 
-CONDITIONS: Any = {
-    "service": (lambda p, f: fnmatchcase(f.service, p), lambda f: f.service),
-    "label": (lambda p, f: pair_matches(p, f.labels), lambda f: ", ".join(sorted(f.labels))),
-    "image": (lambda p, f: image_matches(p, f.image), lambda f: f.image),
-    "env": (lambda p, f: pair_matches(p, f.env), lambda f: ", ".join(sorted(f.env))),
-    "port": (lambda p, f: port_matches(p, f.ports), lambda f: ", ".join(map(str, sorted(f.ports)))),
-    "name": (lambda p, f: fnmatchcase(f.name, p), lambda f: f.name),
+def variables(pairs: Iterable[str]) -> dict[str, str]:
+    """The env of a container as the engine keeps it; a name without `=` takes a variable away."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if equals:
+            found[key] = value
+        else:
+            found.pop(key, None)
+    return found
+
+
+CONDITIONS: Mapping[str, Callable[[str, Facts], bool]] = {
+    "service": lambda pattern, facts: fnmatchcase(facts.service, pattern),
+    "label": lambda pattern, facts: pair_matches(pattern, facts.labels),
+    "image": lambda pattern, facts: image_matches(pattern, facts.image),
+    "env": lambda pattern, facts: pair_matches(pattern, facts.env),
+    "port": lambda pattern, facts: port_matches(pattern, facts.ports),
+    "name": lambda pattern, facts: fnmatchcase(facts.name, pattern),
 }

@@ -150,6 +150,7 @@ class Context:
     why: str = ""  # the line of the ops file that asks for the sidekick
     restart: str = "always"  # as the ops file says
     give_up_after: int = 10
+    caps: Caps = Caps()  # what its `limits` say, over the defaults
 
     def spec(self, sidekick: str, kind: str, app: App | None = None, role: str = "", **more: object) -> Spec:
         """A spec with its names and ownership filled in."""
@@ -168,6 +169,7 @@ class Context:
             "why": self.why,
             "restart": POLICIES[self.restart],
             "give_up_after": self.give_up_after,
+            "caps": self.caps,
             "depth": app.depth if app else 0,
         }
         return Spec(**facts | more)

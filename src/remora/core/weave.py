@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from remora.core.kind import Kind, Unwoven
-from remora.core.ops import Differences, Ops
+from remora.core.kind import Failed, Kind, Unwoven
+from remora.core.ops import Differences, Limits, Ops
 from remora.core.project import Project, Service
-from remora.core.sidekick import App, Context, Spec, observed
+from remora.core.sidekick import App, Caps, Context, Spec, observed
 from remora.core.world import NEEDS, STACK, World
 from remora.errors import RemoraError
+
+CAPS = Caps()
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Woven:
     apps: tuple[App, ...]
     specs: tuple[Spec, ...]
     faults: tuple[str, ...] = ()
+    unsure: frozenset[str] = frozenset()  # sidekicks of plug-ins that failed: nobody knows what they want
 
 
 def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, Kind], strict: bool = True) -> Woven:
@@ -30,6 +33,8 @@ def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, K
     apps = deepened(sorted(apps, key=lambda app: (app.service, len(app.replica), app.replica, app.name)))
     specs: list[Spec] = []
     faults: list[str] = []
+    unsure: set[str] = set()
+    taken = {app.name: "an app container" for app in apps}
     for name in ops.environments[context.environment].attach:
         settings = ops.sidekicks[name]
         chosen = tuple(app for app in apps if settings.for_.selector().matches(app.facts))
@@ -37,25 +42,44 @@ def weave(ops: Ops, apps: Sequence[App], context: Context, kinds: Mapping[str, K
             faults.append(f"{ops.line('sidekicks', name, 'for')}: sidekicks.{name}.for: matches no app container of {context.stack}")
             continue
         try:
-            specs += one(ops, name, kinds[settings.kind], chosen, context)
+            wanted, cannot = one(ops, name, kinds, chosen, context)
+            refuse_doubles(wanted, taken)
         except RemoraError as error:
             if strict:
                 raise
             faults.append(str(error))
-        faults += kinds[settings.kind].faults(settings, chosen)
-    refuse_doubles(specs, apps)
-    return Woven(apps, tuple(specs), tuple(faults))
+            if isinstance(error.__cause__, Failed):
+                unsure.add(name)
+            continue
+        specs += wanted
+        faults += cannot
+        taken |= {spec.name: f"sidekick `{name}`" for spec in wanted}
+    return Woven(apps, tuple(specs), tuple(faults), frozenset(unsure))
 
 
-def one(ops: Ops, name: str, kind: Kind, apps: Sequence[App], context: Context) -> Iterable[Spec]:
-    """The specs of one sidekick, each with the line that asks for it."""
+def one(ops: Ops, name: str, kinds: Mapping[str, Kind], apps: Sequence[App], context: Context) -> tuple[list[Spec], list[str]]:
+    """The specs of one sidekick, each with the line that asks for it, and what it cannot do."""
     settings = ops.sidekicks[name]
     path = ("sidekicks", name)
     try:
-        given = replace(context, why=ops.line(*path), restart=settings.restart, give_up_after=settings.give_up_after)
-        return list(kind.specs(name, settings, apps, given))
+        if name in ops.failed:
+            raise Failed(ops.failed[name])
+        kind = kinds[settings.kind]
+        given = replace(
+            context,
+            why=ops.line(*path),
+            restart=settings.restart,
+            give_up_after=settings.give_up_after,
+            caps=capped(settings.limits),
+        )
+        return list(kind.specs(name, settings, apps, given)), list(kind.faults(settings, apps))
     except Unwoven as error:
-        raise ops.document.fault((*path, error.setting) if error.setting else path, str(error)) from None
+        raise ops.document.fault((*path, error.setting) if error.setting else path, str(error)) from error
+
+
+def capped(limits: Limits, default: Caps = CAPS) -> Caps:
+    """The caps asked for, over the defaults: a sidekick always has all three."""
+    return Caps(limits.memory or default.memory, limits.cpus or default.cpus, limits.pids or default.pids)
 
 
 def deepened(apps: Iterable[App]) -> tuple[App, ...]:
@@ -75,9 +99,9 @@ def deepened(apps: Iterable[App]) -> tuple[App, ...]:
     return tuple(replace(app, depth=depth(app.service)) if needs[app.service] else app for app in apps)
 
 
-def refuse_doubles(specs: Sequence[Spec], apps: Sequence[App]) -> None:
-    """Two containers cannot have one name."""
-    taken = {app.name: "an app container" for app in apps}
+def refuse_doubles(specs: Sequence[Spec], taken: Mapping[str, str]) -> None:
+    """Two containers cannot have one name; `taken` says who has those in use."""
+    taken = dict(taken)
     for spec in specs:
         if spec.name in taken:
             raise RemoraError(f"{spec.why}: the container name `{spec.name}` is taken by {taken[spec.name]}; rename the sidekick")

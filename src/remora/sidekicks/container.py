@@ -11,13 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from remora.core.document import Bare, Fits, Short, Strict, Wrong
 from remora.core.kind import Unwoven
-from remora.core.ops import Limits, Many, Network, OwnEnv, Reference, Sidekick
-from remora.core.sidekick import SAME, App, Caps, Context, Spec
+from remora.core.ops import Many, Network, OwnEnv, Reference, Sidekick
+from remora.core.sidekick import SAME, App, Context, Spec
 from remora.core.walls import Closed, covering, named
 from remora.core.world import Mount
 from remora.errors import choices
-
-CAPS = Caps()
 
 NAME = "container"
 SUMMARY = "Runs any image beside an app container, through just the walls that you name."
@@ -172,7 +170,7 @@ def spec(name: str, settings: Settings, app: App, context: Context) -> Spec:
         walls=open_walls,
         network="" if settings.walls.network else settings.network,
         user=(app.user or SAME) if settings.user == SAME else settings.user or "",
-        caps=caps(settings.limits),
+        caps=context.caps,
         cap_add=settings.capabilities,
         read_only=settings.read_only,
         init=not settings.walls.processes,
@@ -186,11 +184,6 @@ def mount(wall: FileWall, app: App, context: Context) -> Mount:
     except Closed as error:
         raise Unwoven("walls", str(error)) from None
     return replace(found, target=wall.at or found.target, read_only=wall.mode == "ro")
-
-
-def caps(limits: Limits, default: Caps = CAPS) -> Caps:
-    """The caps asked for, over the defaults: a sidekick always has all three."""
-    return Caps(limits.memory or default.memory, limits.cpus or default.cpus, limits.pids or default.pids)
 
 
 def faults(settings: Settings, apps: Sequence[App]) -> Iterable[str]:

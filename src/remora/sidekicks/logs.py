@@ -21,8 +21,8 @@ from remora.core.ops import Many, Network, Reference, Sidekick, Some
 from remora.core.sidekick import App, Caps, Context, Spec
 from remora.core.units import Size
 from remora.core.walls import Closed, covering
+from remora.core.weave import capped
 from remora.core.world import Mount
-from remora.sidekicks.container import caps
 
 NAME = "logs"
 SUMMARY = "Ships what the containers print, or files that they write, with rsyslog, and loses nothing that it need not."
@@ -168,7 +168,7 @@ def reader(
         mounts=(*mounts, spool(name, context)),
         tmpfs=("/run", "/tmp"),
         user="0:0",
-        caps=caps(settings.limits, Caps(cpus=1.0)),
+        caps=capped(settings.limits, Caps(cpus=1.0)),
         cap_add=("DAC_READ_SEARCH",) if app else (),
         stop_seconds=5,
         first=-1,
@@ -203,7 +203,7 @@ def sender(name: str, settings: Settings, target: Destination, number: int, cont
         network="none" if target.path else settings.network,
         sysctls=SMALL_SOCKET if target.scheme == "syslog+tls" and settings.network != "host" else (),
         user="0:0",
-        caps=caps(settings.limits, Caps(cpus=1.0)),
+        caps=capped(settings.limits, Caps(cpus=1.0)),
         stop_seconds=15,
         first=-2,
     )

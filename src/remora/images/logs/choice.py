@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from remora.core.selector import Facts, Selector
+from remora.core.selector import Facts, Selector, variables
 from remora.images.logs.record import Origin
 
 PROJECT, SERVICE, NUMBER = (f"com.docker.compose.{word}" for word in ("project", "service", "container-number"))
 OURS = "remora.sidekick"
+ONE_OFF = "com.docker.compose.oneoff"  # what `docker compose run` starts
 
 
 class Seen(NamedTuple):
@@ -24,7 +25,7 @@ class Seen(NamedTuple):
 
 
 class Choice:
-    """The stack and the selectors of the settings; never a sidekick."""
+    """The stack and the selectors of the settings; never a sidekick, never a one-off."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.stack = settings["select"]["stack"]
@@ -35,11 +36,11 @@ class Choice:
         """The container that `raw` describes, if it is chosen."""
         labels = raw["Labels"]
         stack = labels.get(PROJECT, "")
-        if OURS in labels or self.stack not in ("*", stack):
+        if OURS in labels or labels.get(ONE_OFF) == "True" or self.stack not in ("*", stack):
             return None
         name = raw["Name"].lstrip("/")
         service = labels.get(SERVICE, name)
-        env = dict(pair.partition("=")[::2] for pair in raw["Env"])
+        env = variables(raw["Env"])
         ports = frozenset(int(port.split("/")[0]) for port in raw["Ports"])
         facts = Facts(stack, service, name, raw["Image"], labels, env, ports)
         if not any(selector.matches(facts) for selector in self.selectors):

@@ -131,5 +131,5 @@ def described(folder: str, id: str) -> dict[str, Any]:
 
 
 def read(folder: str, name: str) -> Any:
-    with open(os.path.join(folder, name), encoding="utf-8") as file:
+    with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
         return json.load(file)

@@ -13,7 +13,7 @@ import re
 import time
 from typing import NamedTuple
 
-UNSAFE = re.compile(r'["\\\]\x00-\x1f\x7f]')
+UNSAFE = re.compile(r'["\\\]\x00-\x1f\x7f\ud800-\udfff]')  # half a letter cannot be written
 UNNAMED = re.compile(r'[^!-~]|["\\\]]')  # what may not stand in syslog's APP-NAME and PROCID
 
 
