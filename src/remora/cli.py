@@ -212,14 +212,15 @@ def completion(shell: str) -> int:
 @remora.command()
 @click.argument("action", type=click.Choice(["build", "list", "save", "load"]))
 @click.argument("file", required=False)
+@click.option("--only", metavar="NAME", help="Only this image, as `list` names it.")
 @click.option("-H", "--host", metavar="URL", help="Engine.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @JSON
-def images(action: str, file: str | None, host: str | None, quiet: bool, as_json: bool) -> int:
+def images(quiet: bool, **values: Any) -> int:
     """Build or list the sidekick images; save them to FILE and load them on hosts without network."""
     from remora.output import Output
 
-    return call("images", action=action, file=file, host=host, as_json=as_json, out=Output(quiet))
+    return call("images", out=Output(quiet), **values)
 
 
 @remora.command()

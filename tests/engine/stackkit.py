@@ -145,10 +145,10 @@ class Stack:
         return file.read_text() if file.exists() else ""
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self, *words: str) -> Iterator[None]:
         """`remora watch` runs meanwhile, and ends well when it is told to."""
         watchers = self.said.count("watching")
-        watcher = self.start("watch")
+        watcher = self.start("watch", *words)
         until(lambda: self.said.count("watching") > watchers, self.why)
         yield
         watcher.terminate()

@@ -65,6 +65,7 @@ USAGE = [
     row("a time that is none", ["watch", "--resync", "often"], "--resync: `often` is not a time; write it like 30s, 5m or 1h30m"),
     row("no file to save to", ["images", "save"], "images save: name the file: `remora images save FILE`"),
     row("no file to load", ["images", "load"], "images load: name the file: `remora images load FILE`"),
+    row("an image that there is not", ["images", "list", "--only", "log"], "images --only log: no such image; did you mean `logs`?"),
     row("parity of one", ["parity", "prod"], "parity: name two environments to compare, or one and --save FILE"),
 ]
 

@@ -17,15 +17,17 @@ from remora.engines.connect import connect
 from remora.engines.docker import Docker
 from remora.engines.host import find
 from remora.engines.tunnel import reach
-from remora.errors import RemoraError, WrongUsage
+from remora.errors import RemoraError, WrongUsage, choices
 from remora.output import Output
 
 
-def run(action: str, file: str | None, host: str | None, as_json: bool, out: Output) -> int:
+def run(action: str, file: str | None, only: str | None, host: str | None, as_json: bool, out: Output) -> int:
     if action in ("save", "load") and not file:
         raise WrongUsage(f"images {action}: name the file: `remora images {action} FILE`")
+    if only and only not in recipes.names():
+        raise WrongUsage(f"images --only {only}: no such image; {choices(only, recipes.names())}")
     engine = connect(reach(find(host)))
-    tags = recipes.tags()
+    tags = {name: recipes.tag(name) for name in recipes.names() if only in (None, name)}
     there = engine.having(tags.values())
     match action:
         case "list" if as_json:

@@ -320,7 +320,7 @@ class Visit:
             with unreachable():
                 hand_on(engine, call, headers)
                 head = answer(engine)
-            kept = [pair for pair in head.headers if pair[0] not in OUR_OWN]
+            kept = [(name, value) for name, value in head.headers.raw_items() if name.lower() not in OUR_OWN]
             self.client.send(h11.Response(status_code=head.status_code, headers=kept, reason=head.reason))
             while isinstance(event := engine.receive(), h11.Data):
                 self.client.send(h11.Data(data=event.data))
