@@ -45,8 +45,8 @@ FILES = [
     row("a key twice at the top", "environments: {prod: }\nenvironments: {}\n", "2: the key `environments` stands here twice; keep one"),
     row("a key twice below", "environments:\n  prod:\n    attach: []\n    attach: []\n", "4: the key `attach` stands here twice; keep one"),
     row("an unknown key that is nearly one", "environment: {}\n", "1: environment: no such setting; did you mean `environments`?"),
-    row("an unknown key", "foo: {}\n", "1: foo: no such setting; there is `environments`, `sidekicks`, `stack`"),
-    row("a key that is a number", "1: {}\n", "1: 1: no such setting; there is `environments`, `sidekicks`, `stack`"),
+    row("an unknown key", "foo: {}\n", "1: foo: no such setting; there is `environments`, `on`, `sidekicks`, `stack`"),
+    row("a key that is a number", "1: {}\n", "1: 1: no such setting; there is `environments`, `on`, `sidekicks`, `stack`"),
     row(
         "a stack that is a number",
         "stack: 5\nenvironments: {prod: }\n",

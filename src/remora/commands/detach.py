@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from remora.cli import DONE, FIXABLE
 from remora.commands.doing import carry_out, facts
-from remora.core.plan import Action, Detach, ordered, plan
+from remora.core.plan import Action, Detach, interrupted, ordered, plan
 from remora.core.world import World
 from remora.errors import RemoraError, choices
 from remora.output import Output
@@ -33,7 +33,7 @@ def detachments(session: Session, world: World, sidekicks: Sequence[str] = ()) -
         if name not in there and name not in session.ops.sidekicks:
             raise RemoraError(f"no sidekick `{name}` is attached to {session.stack}; {choices(name, there)}")
     ids = {c.id for c in world.sidekicks(session.stack) if not sidekicks or c.labels["remora.sidekick"] in sidekicks}
-    found = plan((), world, session.stack, session.ops.owner, session.asked.take_over)
+    found = (*plan((), world, session.stack, session.ops.owner, session.asked.take_over), *interrupted(world, session.stack))
     return ordered([action for action in found if isinstance(action, Detach) and action.container in ids])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from remora.core.lives import Begin, End, Look, at, begun, lives, same_life, up
 from remora.core.news import Moment, News
-from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, attached
+from remora.core.plan import JOB, Action, Attach, Detach, GiveUp, Prepare, Start, Stop, attached
 from remora.core.sidekick import Spec, observed
 from remora.core.world import NUMBER, SERVICE, STACK, Container
 from remora.errors import RemoraError, counted
@@ -135,7 +135,8 @@ class Subject:
     def news(self, look: Look, name: str, words: str, *proofs: str, **facts: Any) -> News:
         """News of it, with the engine's last event of one of the names in `proofs`."""
         app = observed(self.host) if self.host else None
-        given = ({"beside": self.host.name} if self.host else {}) | facts
+        job = {"job": True} if self.labels.get("remora.role") == JOB else {}
+        given = ({"beside": self.host.name} if self.host else {}) | job | facts
         where = (
             look.moment.stack,
             look.moment.environment,

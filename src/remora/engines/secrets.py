@@ -14,19 +14,24 @@ from remora.errors import RemoraError
 
 
 def resolve(reference: str, spec: Spec) -> bytes:
-    """The secret that `reference` names for `spec`; a relative path begins at the ops file.
+    """The secret that `reference` names for `spec`."""
+    return look_up(reference, spec.why, spec.owner)
+
+
+def look_up(reference: str, why: str, owner: str) -> bytes:
+    """The secret that `reference` names on the line `why` of the ops file `owner`, where a relative path begins.
 
     Raises RemoraError, without any of its content, where it is missing.
     """
     source, _, name = reference.partition(":")
     if source == "env":
         if name not in os.environ:
-            raise RemoraError(f"{spec.why}: the secret `{reference}` is missing: the variable {name} is not set")
+            raise RemoraError(f"{why}: the secret `{reference}` is missing: the variable {name} is not set")
         return os.environb[name.encode()]
     try:
-        return (Path(spec.owner).parent / Path(name).expanduser()).read_bytes()
+        return (Path(owner).parent / Path(name).expanduser()).read_bytes()
     except OSError as error:
-        raise RemoraError(f"{spec.why}: the secret `{reference}` cannot be read: {error.strerror}") from None
+        raise RemoraError(f"{why}: the secret `{reference}` cannot be read: {error.strerror}") from None
 
 
 def check(actions: Iterable[Action]) -> None:
