@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from remora.errors import RemoraError
@@ -42,13 +43,13 @@ class Output:
         except BrokenPipeError:
             discard()
 
-    def say(self, text: str) -> None:
-        """A remark that `--quiet` silences."""
+    def say(self, text: str, **facts: Any) -> None:
+        """A remark that `--quiet` silences; `facts` are for those who read logs by machine."""
         if not self.quiet:
             self.clear()
             print(text, file=sys.stderr)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, **facts: Any) -> None:
         """A remark that nothing silences."""
         self.clear()
         print(text, file=sys.stderr)
@@ -85,6 +86,26 @@ class Output:
     def clear(self) -> None:
         if self.live:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+class Log(Output):
+    """Remarks as JSON objects, one a line: for those who read logs by machine."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        super().__init__(quiet, color=False)
+
+    def say(self, text: str, **facts: Any) -> None:
+        if not self.quiet:
+            self.log("warning" if text.startswith("!") else "info", text, facts)
+
+    def warn(self, text: str, **facts: Any) -> None:
+        self.log("error" if text.startswith("remora: ") else "warning", text, facts)
+
+    def log(self, level: str, text: str, facts: dict[str, Any]) -> None:
+        words = text.removeprefix("remora: ").removeprefix("! ")
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        given = {"time": time, "level": level, "words": words, **({"facts": facts} if facts else {})}
+        print(json.dumps(given, default=str), file=sys.stderr, flush=True)
 
 
 def terminal(stream: TextIO | None) -> bool:

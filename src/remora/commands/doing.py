@@ -36,7 +36,7 @@ def carry_out(session: Session, actions: Sequence[Action], out: Output) -> bool:
 
 
 def said(action: Action, error: RemoraError | None, out: Output) -> None:
-    out.say(f"! failed: {action}" if error else str(action))
+    out.say(f"! failed: {action}" if error else str(action), **facts(action))
 
 
 def faults(woven: Woven, out: Output) -> None:
