@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,33 @@ import click
 
 from remora.cli import remora
 from remora.commands.kinds import rows
+from remora.core.hook import Hook
+from remora.core.news import KEYS, VOCABULARY, News
 from remora.core.ops import TOP, Environment, Sidekick
 from remora.sidekicks import KINDS
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTICE = "<!-- Made from the code by `make docs`; a change here is lost. -->\n"
 
+EXAMPLE = News(
+    "sidekick.failed",
+    "2024-05-31T12:00:00.123Z",
+    "probe beside shop-web-1 was killed at 64 MiB; the app was not affected",
+    "shop",
+    "prod",
+    "shop-web-1.probe",
+    "web",
+    "probe",
+    {"beside": "shop-web-1", "reason": "killed at 64 MiB; the app was not affected", "exit_code": 137, "on_failure": "warn"},
+    {"Type": "container", "Action": "oom", "Actor": {"ID": "4f1c…", "Attributes": {"name": "shop-web-1.probe"}}},
+)
+
 
 def pages() -> dict[str, str]:
     """Path under docs/ and content."""
     found = {f"kinds/{name}.md": kind_page(name) for name in KINDS}
     found["ops-file.md"] = ops_page()
+    found["events.md"] = events_page()
     found["commands.md"] = commands_page()
     return found
 
@@ -41,7 +58,26 @@ def ops_page() -> str:
         "## Sidekicks",
         "What every sidekick has; its kind adds settings of its own: " + ", ".join(f"[`{n}`](kinds/{n}.md)" for n in KINDS) + ".",
         table(Sidekick.model_json_schema()),
+        "## Hooks: `on`",
+        "What `remora watch` does when something happens; [its page](watch.md#when-something-happens-on) has examples.",
+        table(Hook.model_json_schema()),
         notes("ops-file"),
+    )
+
+
+def events_page() -> str:
+    """What can happen, and one of it as it is handed out."""
+    names = [f"| `{name}` | {escaped(words)} |" for name, words in VOCABULARY.items()]
+    keys = [f"| `{key}` | {escaped(words)} |" for key, words in KEYS.items()]
+    return page(
+        "# Events",
+        "What happens has names of remora's own, that stay the same from engine to engine.",
+        "\n".join(["| name | what happened, and its `facts` |", "|---|---|", *names]),
+        "## One of them",
+        "As `remora events --json` prints it, and as a webhook and a command get it. What does not apply is left out.",
+        f"```json\n{json.dumps(EXAMPLE.to_json(), indent=2, ensure_ascii=False)}\n```",
+        "\n".join(["| key | what it is |", "|---|---|", *keys]),
+        notes("events"),
     )
 
 

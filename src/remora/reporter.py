@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from remora.core import telling
 from remora.core.event import parse
 from remora.core.lives import Look, same_life, up
-from remora.core.news import Heard, Moment, News
+from remora.core.news import Heard, Moment, News, heard
 from remora.core.plan import Action, Attach, Detach, Prepare, Start
 from remora.core.world import Container, World
 from remora.engines.performing import spared
@@ -87,13 +87,13 @@ class Reporter:
         found = parse(raw)
         if found:
             of_one = self.notes.setdefault(found.container, [])
-            of_one.append(Noted(Heard(found, raw), now))
+            of_one.append(Noted(heard(found, raw), now))
             del of_one[:-MOST]
 
     def looked(self, before: World, after: World, actions: Sequence[Action], moment: Moment, now: float) -> tuple[News, ...]:
         """What is news since the last look. The first one is only remembered: what was there before us is no news."""
-        heard = {id: [each.heard for each in notes if each.fresh(now)] for id, notes in self.notes.items()}
-        look = Look(before if self.look else after, after, moment, heard, self.doing.keys())
+        hearing = {id: [each.heard for each in notes if each.fresh(now)] for id, notes in self.notes.items()}
+        look = Look(before if self.look else after, after, moment, hearing, self.doing.keys())
         found = (*self.back(moment), *telling.between(look))
         self.forget(look, now)
         self.look = Look(after, after, moment)

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,6 +26,9 @@ WAITING = 20_000  # steps that may wait for the thread: an event storm of some s
 SILENCE = 150.0  # seconds without a turn of the loop: longer than an engine may take to answer
 FAREWELL = 5.0  # seconds that what was heard may take to be told at the end
 
+FAILURES = ("sidekick.failed", "sidekick.given_up")
+
+Weight = Callable[[str], str]
 Step = Callable[[], News | Iterable[News]]
 
 
@@ -81,8 +85,16 @@ class Pulse:
 class Witness:
     """Hears of everything that the watcher sees and does. One without outlets tells nobody. Safe to use from several threads."""
 
-    def __init__(self, stack: str = "", environment: str = "", outlets: Sequence[Outlet] = (), pulse: Pulse | None = None) -> None:
-        self.stack, self.environment, self.outlets = stack, environment, tuple(outlets)
+    def __init__(
+        self,
+        stack: str = "",
+        environment: str = "",
+        outlets: Sequence[Outlet] = (),
+        pulse: Pulse | None = None,
+        weight: Weight = lambda _: "warn",
+    ) -> None:
+        """`weight` says of a sidekick how much its failure matters: `warn` or `page`."""
+        self.stack, self.environment, self.outlets, self.weight = stack, environment, tuple(outlets), weight
         self.pulse = pulse or Pulse()
         self.reporter = Reporter()
         self.steps: queue.Queue[Step | None] = queue.Queue(WAITING)
@@ -177,7 +189,13 @@ class Witness:
     def publish(self, step: Step) -> None:
         found = step()
         for news in (found,) if isinstance(found, News) else found:
-            self.each("tell", news)
+            self.each("tell", self.weighed(news))
+
+    def weighed(self, news: News) -> News:
+        """With how much it matters, where a sidekick failed."""
+        if news.name not in FAILURES:
+            return news
+        return replace(news, facts={**news.facts, "on_failure": self.weight(news.sidekick)})
 
     def each(self, hears: str, *what: object) -> None:
         for outlet in self.outlets:

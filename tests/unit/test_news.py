@@ -1,13 +1,14 @@
 """What is news: two worlds and what an engine told in between."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
-from remora.core import event, telling
+from remora.core import event, news, telling
 from remora.core.lives import Look
-from remora.core.news import VOCABULARY, Heard, Moment
+from remora.core.news import VOCABULARY, Moment, News
 from remora.core.plan import Attach, Detach, GiveUp, Prepare, Start, Stop
 from remora.core.sidekick import Caps, Spec
 from remora.core.world import MARK, NUMBER, ONE_OFF, SERVICE, STACK, Container, EngineFacts, World, mark
@@ -30,9 +31,14 @@ def sidekick(name="shop-web-1.probe", parent="shop-web-1", role="", **more):
     return Container(**given | more)
 
 
+def told_by_engine(action, name="shop-web-1", **attributes):
+    """A line of the engine's stream."""
+    return json.dumps({"Type": "container", "Action": action, "Actor": {"ID": name, "Attributes": {"name": name, **attributes}}})
+
+
 def heard(action, name="shop-web-1", **attributes):
-    raw = json.dumps({"Type": "container", "Action": action, "Actor": {"ID": name, "Attributes": {"name": name, **attributes}}})
-    return name, Heard(event.parse(raw), raw)
+    raw = told_by_engine(action, name, **attributes)
+    return name, news.heard(event.parse(raw), raw)
 
 
 def look(before, after, *events, ended=()):
@@ -192,11 +198,14 @@ def test_a_replica_is_no_successor():
 EVENTS = [
     pytest.param([heard("kill", signal="15"), heard("die", exitCode="137")], ENDED, ["app.stopped"], 1, id="a stop with a bad exit code"),
     pytest.param([heard("stop")], ENDED, ["app.stopped"], 1, id="a stop of which the end was not heard"),
+    pytest.param([heard("die", exitCode="137")], None, ["app.stopped", "app.gone"], 137, id="removed while it ran"),
+    pytest.param([heard("die", exitCode="1")], None, ["app.died", "app.gone"], 1, id="a crash, and removed"),
     pytest.param([heard("kill", signal="10"), heard("die", exitCode="1")], ENDED, ["app.died"], 1, id="a crash after a signal"),
     pytest.param([heard("die", exitCode="7")], {**LATER, "restarts": 1}, ["app.died", "app.restarted"], 7, id="a crash between the looks"),
     pytest.param(
         [heard("oom"), heard("die", exitCode="137")], {**LATER, "restarts": 1}, ["app.oom", "app.restarted"], 137, id="no memory, between"
     ),
+    pytest.param([heard("die", containerExitCode="7")], {**LATER, "restarts": 1}, ["app.died", "app.restarted"], 7, id="a crash on Podman"),
     pytest.param([heard("die", exitCode="no number")], LATER, ["app.stopped", "app.restarted"], None, id="an exit code that is none"),
     pytest.param([heard("die", exitCode="1"), heard("start")], UP, [], 0, id="events that the world does not bear out"),
 ]
@@ -204,7 +213,7 @@ EVENTS = [
 
 @pytest.mark.parametrize("events, after, names, code", EVENTS)
 def test_an_event_says_what_the_worlds_do_not(events, after, names, code):
-    found = telling.between(look([app()], [app(**after)], *events))
+    found = telling.between(look([app()], [] if after is None else [app(**after)], *events))
     assert [news.name for news in found] == names
     assert not found or found[0].facts["exit_code"] == code
 
@@ -364,3 +373,9 @@ def test_an_image_that_is_missing_is_told_of_for_each_sidekick_that_needs_it():
 def test_every_name_is_in_the_vocabulary():
     told_of = {name for param in LIVES for name, _ in param.values[2]} | {param.values[1] for param in ACTIONS if param.values[1]}
     assert told_of < VOCABULARY.keys()
+
+
+def test_every_name_and_key_is_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs/events.md").read_text()
+    keys = [each.name for each in fields(News) if each.name != "app"]
+    assert [name for name in [*VOCABULARY, *keys] if f"| `{name}` |" not in text] == []

@@ -3,7 +3,8 @@
 import time
 from dataclasses import replace
 
-from test_news import ENDED, NOW, SPEC, app, heard, look, sidekick
+import pytest
+from test_news import ENDED, NOW, SPEC, app, look, sidekick, told_by_engine
 
 from remora.core.plan import Attach, Detach, Prepare, Start
 from remora.core.weave import Woven
@@ -39,7 +40,7 @@ class Story:
         return names(self.reporter.performed(action, error, NOW, self.now))
 
     def heard(self, *args, **more):
-        self.reporter.event(heard(*args, **more)[1].raw, self.now)
+        self.reporter.event(told_by_engine(*args, **more), self.now)
 
 
 def test_what_was_there_before_is_no_news():
@@ -139,8 +140,18 @@ def test_an_event_waits_for_the_look_that_shows_it():
 def test_events_of_one_container_are_no_pile():
     story = Story(*worlds([app()]))
     for _ in range(1000):
-        story.heard("start")
+        story.heard("start", label="x" * 100_000)
     assert len(story.reporter.notes["shop-web-1"]) < 100
+    assert "xxx" not in repr(story.reporter.notes)
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "no JSON", "[]", "null", '{"Actor": 5}', '{"Actor": {"ID": 5}}', '{"Actor": {"ID": "a", "Attributes": [1]}}']
+)
+def test_events_that_make_no_sense_are_nothing(raw):
+    story = Story(*worlds([app()]))
+    story.reporter.event(raw, 0.0)
+    assert story.reporter.notes == {}
 
 
 def test_that_the_engine_is_lost_is_said_once_and_so_is_that_it_is_back():
@@ -182,7 +193,7 @@ def test_a_witness_tells_all_in_order_before_it_closes():
     alive, ended = worlds([app()], [app(**ENDED)])
     witness.reconnected("")
     witness.looked(alive, alive, WOVEN, (), 0.1, True)
-    witness.event(heard("die", exitCode="1")[1].raw)
+    witness.event(told_by_engine("die", exitCode="1"))
     witness.looked(alive, ended, WOVEN, (), 0.1, False)
     witness.lost("no answer")
     witness.reconnected("")

@@ -47,7 +47,7 @@ class Look:
 
     def proof(self, container: str, *actions: str) -> Mapping[str, Any] | None:
         """The engine's last event of that container with one of these names."""
-        return next((each.inside for each in reversed(self.heard.get(container, ())) if each.event.action in actions), None)
+        return next((each.inside for each in reversed(self.heard.get(container, ())) if each.action in actions), None)
 
     def told_to_end(self, container: str) -> bool:
         return any(each.asks_to_end for each in self.heard.get(container, ()))
@@ -134,14 +134,15 @@ def unseen(look: Look, old: Container, new: Container | None) -> End:
     """The end of a life that no world shows: events tell of it, and so does that the engine started the next one by itself."""
     code = exit_code(look, old.id)
     oom = code == KILLED and look.proof(old.id, "oom") is not None
-    by_itself = new is not None and new.restarts > old.restarts
-    return End(old, code, oom, not by_itself and not oom and (code is None or look.told_to_end(old.id)))
+    if oom or (new and new.restarts > old.restarts):
+        return End(old, code, oom, told=False)
+    forced = new is None and code == KILLED  # what is removed while it runs is killed first
+    return End(old, code, oom, code is None or forced or look.told_to_end(old.id))
 
 
 def exit_code(look: Look, container: str) -> int | None:
     """What the engine told of the first end that was heard of."""
     for each in look.heard.get(container, ()):
-        code = each.event.labels.get("exitCode", "")
-        if each.event.action == "die" and code.lstrip("-").isdigit():
-            return int(code)
+        if each.action == "die" and each.exit_code is not None:
+            return each.exit_code
     return None

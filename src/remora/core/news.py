@@ -28,14 +28,26 @@ VOCABULARY = {
     "sidekick.attached": "a sidekick was created and started",
     "sidekick.detached": "a sidekick was stopped and removed",
     "sidekick.restarted": "a sidekick was started again",
-    "sidekick.failed": "a sidekick ended by itself, or could not be attached, started or removed (`reason`, `exit_code`)",
-    "sidekick.given_up": "a sidekick failed too often, and is left alone (`reason`)",
+    "sidekick.failed": "a sidekick ended by itself, or could not be attached, started or removed (`reason`, `exit_code`, `on_failure`)",
+    "sidekick.given_up": "a sidekick failed too often, and is left alone (`reason`, `on_failure`)",
     "plan.done": "all that was to be done after a look was tried (`done`, `failed`)",
     "ops.reloaded": "the ops file changed, and is in force",
     "ops.refused": "the ops file changed, and is wrong; the one before stays in force (`reason`)",
     "engine.lost": "the engine does not answer, or its stream of events ended (`reason`)",
     "engine.back": "the engine answers again",
     "hook.failed": "a webhook, command or job of `on:` failed for good (`reason`, `event`); never given to hooks itself",
+}
+KEYS = {
+    "name": "the name of the event",
+    "time": "RFC 3339, UTC, by the watcher's clock",
+    "words": "one sentence",
+    "stack": "the Compose project; for a watcher of the whole host, that of the app container",
+    "environment": "of the watcher",
+    "container": "the container that it happened to: an app container, or a sidekick's",
+    "service": "of the app container, or of the one that the sidekick is beside",
+    "sidekick": "its name in the ops file",
+    "facts": "what else is known: see above; of a sidekick also `beside`, the app container, and `job` where a hook started it",
+    "engine": "the engine's own event, where there was one and it is not longer than 16 KiB",
 }
 ALWAYS_PRESENT = ("name", "time", "words", "stack", "environment")
 ENDING_SIGNALS = ("1", "2", "3", "9", "15")
@@ -79,20 +91,24 @@ class Moment:
 
 @dataclass(frozen=True)
 class Heard:
-    """One event of the engine: read, and as it came."""
+    """What matters of one event of the engine."""
 
-    event: Event
-    raw: str
-
-    @property
-    def inside(self) -> Mapping[str, Any] | None:
-        """The event for the news; None for one that is too long to be handed around."""
-        return json.loads(self.raw) if len(self.raw) <= LONGEST_EVENT else None
+    action: str
+    inside: Mapping[str, Any] | None  # the whole of it, for the news; None where it is too long to be handed around
+    exit_code: int | None = None
+    signal: str = ""
 
     @property
     def asks_to_end(self) -> bool:
         """Whether somebody told the container to end."""
-        return self.event.action == "stop" or (self.event.action == "kill" and self.event.labels.get("signal") in ENDING_SIGNALS)
+        return self.action == "stop" or (self.action == "kill" and self.signal in ENDING_SIGNALS)
+
+
+def heard(event: Event, raw: str) -> Heard:
+    """What matters of an event, which came as `raw`. Docker and Podman call the exit code differently."""
+    code = str(event.labels.get("exitCode") or event.labels.get("containerExitCode") or "")
+    inside = json.loads(raw) if len(raw) <= LONGEST_EVENT else None
+    return Heard(event.action, inside, int(code) if code.lstrip("-").isdecimal() else None, str(event.labels.get("signal", "")))
 
 
 Hearing = Mapping[str, Sequence[Heard]]

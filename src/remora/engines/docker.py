@@ -41,7 +41,7 @@ GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
 QUIET = 15  # seconds after which an event stream that says nothing is opened anew
 LEFT = 60  # seconds after which what an action makes on its way counts as left behind
-WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update")
+WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update", "kill", "stop")
 
 
 @contextmanager
