@@ -13,7 +13,7 @@ from remora.core.units import duration
 from remora.errors import RemoraError, WrongUsage
 from remora.journal import Reader, place, stamped
 from remora.output import Output, flush
-from remora.session import Asked, read_ops
+from remora.session import Asked, read_ops, stack_only
 
 PAUSE = 0.2  # seconds between looks into the journal
 
@@ -33,15 +33,25 @@ def run(asked: Asked, out: Output, follow: bool, since: str | None, as_json: boo
 
 
 def stack(asked: Asked) -> tuple[str, str]:
-    """The stack and its environment; no engine is asked."""
+    """The stack and its environment; no engine is asked, and where both are known the ops file may be wrong: that is what one looks for."""
     try:
-        ops = read_ops(asked)
-        environment = ops.environment(asked.environment)
-        named = ops.stack or asked.compose.project_name or ops.environments[environment].project
-        return named or project.read(asked.compose.config(asked.reading)).name, environment
+        named, environment = by_ops(asked)
+        return named or asked.compose.project_name or project.read(asked.compose.config(asked.reading)).name, environment
     finally:
         if asked.reading and asked.reading.poll() is None:
             asked.reading.communicate()
+
+
+def by_ops(asked: Asked) -> tuple[str | None, str]:
+    """What the ops file says of them."""
+    try:
+        ops = read_ops(asked)
+        environment = ops.environment(asked.environment)
+    except RemoraError:
+        if asked.environment is None or stack_only(asked):
+            raise
+        return None, asked.environment
+    return ops.stack or (None if asked.compose.project_name else ops.environments[environment].project), environment
 
 
 def moment(text: str) -> datetime:
@@ -58,4 +68,4 @@ def moment(text: str) -> datetime:
 
 
 def line(news: dict[str, Any]) -> str:
-    return f"{news['time'][:19]}Z  {news['name']:<19} {news['words']}"
+    return f"{news['time'][:19]}Z  {news['name']:<19} {' '.join(news['words'].split())}"
