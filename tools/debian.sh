@@ -57,13 +57,13 @@ debian_sources() {
     done | sort -u
 }
 
-# install_packages NAME...: from this Debian; on Debian 12 the Docker packages, and nothing else by choice, from Debian 13
-install_packages() {
-  local apt=$state/apt options
-  [ "$(id -u)" = 0 ] || die "installing $* needs root: run \`sudo $0\`, or install them yourself and run this again"
+# read_lists WHAT: the package lists of this Debian; on Debian 12 the Docker packages, and nothing else by choice, come from Debian 13.
+# Sets apt_options.
+read_lists() {
+  local apt=$state/apt
   case $(codename) in
     bookworm | trixie) ;;
-    *) die "installing $* by itself works on Debian 12 and 13 only: install them yourself and run this again" ;;
+    *) die "installing $1 by itself works on Debian 12 and 13 only: install it yourself and run this again" ;;
   esac
   make_state
   mkdir -p "$apt/lists/partial" "$apt/none"
@@ -82,9 +82,26 @@ install_packages() {
 	PINS
   fi
   [ -s "$apt/sources.list" ] || die "no Debian source is configured for apt: add one to /etc/apt/sources.list.d"
-  options=(-q -y -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/none"
+  apt_options=(-q -y -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/none"
     -o "Dir::Etc::preferences=$apt/preferences" -o "Dir::Etc::preferencesparts=$apt/none"
     -o "Dir::State::lists=$apt/lists" -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=120)
-  run "reading the package lists" apt-get "${options[@]}" update
-  run "installing $*" apt-get "${options[@]}" install --no-install-recommends "$@"
+  run "reading the package lists" apt-get "${apt_options[@]}" update
+}
+
+# install_packages NAME...
+install_packages() {
+  [ "$(id -u)" = 0 ] || die "installing $* needs root: run \`sudo $0\`, or install them yourself and run this again"
+  read_lists "$*"
+  run "installing $*" apt-get "${apt_options[@]}" install --no-install-recommends "$@"
+}
+
+# unpack_package NAME: into .engine/NAME, for one that would start a service where it is installed; needs no root
+unpack_package() {
+  local folder
+  read_lists "$1"
+  folder=$(mktemp -d "$state/unpacking.XXXXXX")
+  (cd "$folder" && run "fetching $1" apt-get "${apt_options[@]}" download "$1" && dpkg-deb -x "$1"_*.deb content)
+  rm -rf "${state:?}/$1"
+  mv "$folder/content" "$state/$1"
+  rm -rf "$folder"
 }

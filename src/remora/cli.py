@@ -142,6 +142,10 @@ BUILD = click.option("--build", is_flag=True, help="Build the app's images first
 EXIT_CODE = click.option("--exit-code", is_flag=True, help="Exit with 4 when there is something to do.")
 ONCE = click.option("--once", is_flag=True, help="Look once, do what is to be done, and end.")
 RESYNC = click.option("--resync", default="30s", metavar="TIME", help="Look again after this time without news.", show_default=True)
+LISTEN = click.option(
+    "--listen", metavar="ADDRESS", help="Metrics and probes: unix:///PATH, 127.0.0.1:PORT or none [default: a socket in the state folder]."
+)
+LOG = click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How remarks are written.")
 TARGET = click.option("--to", type=click.Choice(["compose"]), default="compose", show_default=True, help="Target.")
 FILE = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
 SAVE = click.option("--save", metavar="FILE", help="Keep the facts of A in FILE, to compare with on another machine.")
@@ -165,7 +169,7 @@ command("up", JSON, TAKE_OVER, SERVICES, BUILD, help="Compose up, then attach th
 command("down", VOLUMES, TAKE_OVER, help="Detach the sidekicks, then Compose down.")
 command("attach", JSON, TAKE_OVER, help="Attach sidekicks to what runs already, whoever started it.")
 command("detach", JSON, VOLUMES, TAKE_OVER, click.argument("sidekicks", nargs=-1), help="Detach the sidekicks; the app stays as it is.")
-command("watch", TAKE_OVER, ONCE, RESYNC, help="Keep it true: follow every start, restart, scale and end.")
+command("watch", TAKE_OVER, ONCE, RESYNC, LISTEN, LOG, help="Keep it true: follow every start, restart, scale and end.")
 command("diff", JSON, TAKE_OVER, EXIT_CODE, help="Show what a reload of the ops file would do to the sidekicks that run now.")
 command("explain", click.argument("container"), JSON, help=EXPLAIN)
 command("status", JSON, help="Show app containers and their sidekicks.")

@@ -1,9 +1,12 @@
 """How hooks are written, what is refused with which sentence, and which news they are for."""
 
+import re
+from pathlib import Path
+
 import pytest
 from jsonschema import Draft202012Validator
 from test_news import NOW, app
-from worlds import checked
+from worlds import checked, compose
 
 from remora.core import ops
 from remora.core.document import parse
@@ -22,6 +25,7 @@ on:
   - HOOK
 """
 SCHEMA = Draft202012Validator(ops.schema(settings()))
+DOCS = Path(__file__).parents[2] / "docs"
 RUN = Do(run=("true",))
 
 
@@ -73,7 +77,7 @@ WRONG = [
     row("no event", "{do: {run: ['true']}}", "0: `event` is missing"),
     row("nothing to do", "{event: app.oom}", "0: `do` is missing"),
     row("plain text", "app.oom", "0: must be a mapping"),
-    row("an unknown setting", "{evnt: app.oom, do: {job: core}}", "0.evnt: no such setting; did you mean `event`?"),
+    row("an unknown setting", "{event: app.oom, do: {job: core}, witin: 5}", "0.witin: no such setting; did you mean `within`?"),
     row("an event that is nearly one", "{event: app.omm, do: {job: core}}", "0.event: no event `app.omm`; did you mean `app.oom`?"),
     row("an empty list of events", "{event: [], do: {job: core}}", "0.event: the list is empty; write at least one"),
     row("an event that is a number", "{event: 5, do: {job: core}}", "0.event: must be text; put it in quotes"),
@@ -150,6 +154,18 @@ def test_the_line_is_that_of_the_hook():
     with pytest.raises(RemoraError) as error:
         checked(FILE.replace("HOOK", "{event: app.oom, do: {job: core}}\n  - event: app.died\n    do:\n      job: cor"))
     assert str(error.value) == "remora.yaml:9: on.1.do.job: no sidekick `cor`; did you mean `core`?"
+
+
+def test_what_the_docs_show_is_right():
+    [shown] = [block for block in re.findall(r"```yaml\n(.*?)```", (DOCS / "watch.md").read_text(), re.S) if block.startswith("on:")]
+    found = checked(f"environments: {{prod: }}\n{shown}", compose(webui={}, db={"image": "postgres:16"}))
+    assert [hook.do.kind for hook in found.on] == ["webhook", "run", "job"]
+
+
+@pytest.mark.parametrize("model, prefix", [(Hook, ""), (Do, "do."), (Webhook, "do.webhook.")])
+def test_every_setting_is_in_the_docs(model, prefix):
+    text = (DOCS / "ops-file.md").read_text()
+    assert [name for name, field in model.model_fields.items() if f"`{prefix}{field.alias or name}`" not in text] == []
 
 
 def news(name, container=None):
