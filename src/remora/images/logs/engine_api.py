@@ -61,12 +61,13 @@ class Follower:
         """Records that have come."""
         out: list[bytes] = []
         size = 0
-        while self.response and size < SHARE:
+        more = True
+        while self.response and size < SHARE and more:
             if not self.response.ended:
                 try:
                     self.response.more()
                 except BlockingIOError:
-                    break
+                    more = False  # but what came together with the head is still to be read
                 except OSError:
                     self.response.ended = True
             data = self.rest + self.response.body()
