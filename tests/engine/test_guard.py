@@ -51,6 +51,8 @@ class Guarded:
         return self.log.read_text()
 
     def end(self) -> None:
+        if self.process.poll() is not None:
+            return
         self.api.close()
         self.process.terminate()
         assert self.process.wait(10) == 0

@@ -401,7 +401,8 @@ def test_an_engine_that_makes_no_sense(reach, engine, answer):
 def test_an_engine_that_is_not_there(reach, engine, tmp_path):
     (tmp_path / "engine.sock").unlink()
     said = ended(reach(http("GET /version", CLOSE)))
-    assert said.endswith('{"message": "the guard cannot reach the engine: No such file or directory"}')
+    words = "the guard cannot reach the engine: No such file or directory"
+    assert (said.endswith(json.dumps({"message": words})), reach.log) == (True, [words])
 
 
 def test_an_engine_that_hands_over_unasked(reach, engine):

@@ -265,6 +265,8 @@ class Visit:
             try:
                 self.one()
             except Instead as error:
+                if error.status == 502:
+                    self.guard.log(error.words)
                 self.say(error.status, error.words)
             if not self.client.http.our_state is self.client.http.their_state is h11.DONE:
                 return
@@ -320,7 +322,7 @@ class Visit:
             with unreachable():
                 hand_on(engine, call, headers)
                 head = answer(engine)
-            kept = [(name, value) for name, value in head.headers.raw_items() if name.lower() not in OUR_OWN]
+            kept = [pair for pair in head.headers if pair[0] not in OUR_OWN]
             self.client.send(h11.Response(status_code=head.status_code, headers=kept, reason=head.reason))
             while isinstance(event := engine.receive(), h11.Data):
                 self.client.send(h11.Data(data=event.data))
@@ -408,14 +410,15 @@ def listening(path: Path, group: str | None) -> Iterator[socket.socket]:
 
 def bind(listener: socket.socket, path: Path, group: str | None) -> None:
     try:
-        owner = grp.getgrnam(group).gr_gid if group else -1
+        owner = grp.getgrnam(group).gr_gid if group else None
         before = os.umask(0o177)  # nobody else's, not even for a moment
         try:
             path.unlink(missing_ok=True)
             listener.bind(str(path))
         finally:
             os.umask(before)
-        os.chown(path, -1, owner)
+        if owner is not None:
+            os.chown(path, -1, owner)
         path.chmod(0o660)
         listener.listen(CLIENTS)
     except KeyError:
