@@ -243,3 +243,21 @@ def guard(quiet: bool, **values: Any) -> int:
     from remora.output import Output
 
     return call("guard", out=Output(quiet), **values)
+
+
+@remora.command()
+@click.option("--systemd", "target", flag_value="systemd", help="A hardened systemd unit.")
+@click.option("--container", "target", flag_value="container", help="A Compose file for a hardened container.")
+@click.option("--guard", is_flag=True, help="Of the guard, not of the watcher.")
+@click.option("--ops", metavar="FILE", help="Ops file [default: remora.yaml].")
+@click.option("-e", "--environment", metavar="NAME", envvar="REMORA_ENVIRONMENT", help="Environment of the ops file [REMORA_ENVIRONMENT].")
+@click.option("--group", metavar="NAME", help="The group that may use the socket [default: the socket's; of the guard's: remora].")
+@click.option("-H", "--host", metavar="URL", help="Engine.")
+@FILE
+@click.argument("more", nargs=-1, metavar="[-- OPTIONS OF THE SERVICE]")
+def install(output: str | None, **values: Any) -> int:
+    """Print what runs `remora watch` as a service: a systemd unit, or a Compose file for a container."""
+    from remora.commands.install import Wanted
+    from remora.output import Output
+
+    return call("install", wanted=Wanted(**values), output=output, out=Output())

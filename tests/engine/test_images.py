@@ -23,10 +23,10 @@ def images(*words: str, **env: str) -> str:
 
 
 def test_images_are_built_once() -> None:
-    images("build", "-q")
+    images("build", "--only", "logs", "-q")
     tag = recipes.tag("logs")
-    assert json.loads(images("list", "--json")) == [{"recipe": "logs", "image": tag, "here": True}]
-    assert images("build") == f"{tag} is here\n"
+    assert json.loads(images("list", "--json"))[0] == {"recipe": "logs", "image": tag, "here": True}
+    assert images("build", "--only", "logs") == f"{tag} is here\n"
 
 
 def test_images_are_carried_in_a_file(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_images_are_carried_in_a_file(tmp_path: Path) -> None:
     client.images.get("debian:trixie-slim").tag(base)
     file = tmp_path / "images.tar"
     try:
-        images("save", str(file), REMORA_BASE=base)
+        images("save", str(file), "--only", "logs", REMORA_BASE=base)
         built = json.loads(images("list", "--json", REMORA_BASE=base))[0]
         assert built["here"] and built["image"] != recipes.tag("logs")
         client.images.remove(built["image"])

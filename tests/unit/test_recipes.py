@@ -6,7 +6,7 @@ from remora.engines import recipes
 
 
 def test_each_recipe_has_a_tag_of_its_content():
-    assert recipes.tags().keys() == set(recipes.names()) >= {"logs"}
+    assert recipes.tags().keys() == set(recipes.names()) - {"watch"} >= {"logs"}
     assert recipes.tag("logs") == recipes.tag.__wrapped__("logs")
 
 
@@ -28,3 +28,9 @@ def test_a_context_holds_the_dockerfile_and_what_is_shared():
 def test_a_context_says_nothing_of_when_and_by_whom():
     with tarfile.open(fileobj=recipes.context("logs")) as tar:
         assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
+
+
+def test_the_image_of_the_watcher_holds_all_of_remora_and_nothing_else():
+    names = [name for name, _ in recipes.files("watch")]
+    assert {"Dockerfile", "remora/cli.py", "remora/images/logs/Dockerfile", "remora/images/watch/Dockerfile"} < set(names)
+    assert not [name for name in names if "cache" in name or name.startswith(".")]

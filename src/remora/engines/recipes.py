@@ -14,6 +14,7 @@ import remora
 
 PACKAGE = Path(remora.__file__).parent
 SHARED = {"logs": ("core/selector.py",)}  # modules of the core that an image carries too
+WHOLE = ("watch",)  # images that carry all of remora, and are no sidekick's
 DEFAULT_BASE = "debian:trixie-slim"
 
 
@@ -29,12 +30,20 @@ def names() -> tuple[str, ...]:
 
 def files(recipe: str) -> Iterator[tuple[str, bytes]]:
     """What the build of `recipe` gets to see: path in the context, content; in a stable order."""
-    folder = PACKAGE / "images" / recipe
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
+    yield from within(PACKAGE / "images" / recipe)
     for shared in SHARED.get(recipe, ()):
         yield Path(shared).name, (PACKAGE / shared).read_bytes()
+    if recipe in WHOLE:
+        for name, content in within(PACKAGE):
+            yield f"remora/{name}", content
+
+
+def within(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The files in a folder, without what a program left there."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.parts):
+            yield name.as_posix(), path.read_bytes()
 
 
 @cache
@@ -52,8 +61,8 @@ def tagged(recipe: str, start: str) -> str:
 
 
 def tags() -> dict[str, str]:
-    """Recipe → image reference."""
-    return {name: tag(name) for name in names()}
+    """Recipe → image reference, of the images that sidekicks run."""
+    return {name: tag(name) for name in names() if name not in WHOLE}
 
 
 def context(recipe: str) -> io.BytesIO:
