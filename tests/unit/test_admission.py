@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 from guardkit import CARRIER, ENGINE, MODES, NOTHING, ROOT, WEB, Facts, missing, refused, row, unknown
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import compose, specs
 
 from remora.core.admission import Policy, Refused, Volume, packed
@@ -744,3 +746,42 @@ def test_every_sidekick_of_the_catalogue_is_let_through_as_it_is():
         body = json.loads(json.dumps(body).replace(f"{Spec.__name__}", "").replace("/var/lib/docker/containers", ROOT))
         call = judge("POST", f"/v1.45/containers/create?name={each.name}", json.dumps(body).encode(), ALL, facts)
         assert json.loads(call.body) == body, each.name
+
+
+MOUNTED = {"Type", "Source", "Target", "ReadOnly", "BindOptions", "VolumeOptions"}
+KEYS = sorted({*OPTIONS, *TOP, *creation(), *creation()["HostConfig"], *MOUNTED})
+WORDS = ["host", "/", ROOT, "none", "container:hosted", "container:shop-web-1", "shop_data", "remora_new", "bind", "volume", "ALL", ""]
+MORE_WORDS = ["SYS_ADMIN", "no-new-privileges", "seccomp=unconfined", "/var/run/docker.sock"]
+VALUES = st.recursive(
+    st.sampled_from([*WORDS, *MORE_WORDS, True, False, None, 0, 1, -1, 1 << 30, 1.5]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=4,
+)
+SPELT = st.sampled_from([str, str, str, str, str.lower, str.upper])
+PLACES = st.sampled_from([(), ("HostConfig",), ("HostConfig",), ("HostConfig", "Mounts", 0), ("Labels",)])
+
+
+@given(st.lists(st.tuples(PLACES, st.sampled_from(KEYS), SPELT, VALUES | st.just(...)), max_size=4))
+def test_whatever_is_let_through_is_within_its_walls(changes):
+    """A body of remora's own, changed here and there."""
+    body = mount()
+    for place, key, spelt, value in changes:
+        where = body
+        for step in place:
+            where = where[step] if (isinstance(where, list) and where) or (isinstance(where, dict) and step in where) else {}
+        if isinstance(where, dict):
+            where.pop(spelt(key), None)
+            where |= {} if value is ... else {spelt(key): value}
+    try:
+        made = create(body)
+    except Refused:
+        return
+    host = made["HostConfig"]
+    assert set(made) <= set(creation()) | {"Entrypoint", "Cmd"} and set(host) <= {*creation()["HostConfig"], "PidMode", "IpcMode"}
+    assert (host["CapDrop"], host.get("CapAdd") or [], host["SecurityOpt"]) == (["ALL"], [], ["no-new-privileges"])
+    assert min(host["Memory"], host["NanoCpus"], host["PidsLimit"]) > 0 and host["MemorySwap"] == host["Memory"]
+    assert host["NetworkMode"] in ("none", f"container:{WEB}")
+    assert {host.get("PidMode"), host.get("IpcMode")} <= {None, f"container:{WEB}"}
+    for each in host.get("Mounts", []):
+        assert (each["ReadOnly"] and each["Source"] in (ROOT, "shop_data")) or each["Source"] == "remora_new"
+        assert not {"DriverConfig", "Propagation"} & {*each.get("VolumeOptions", {}), *each.get("BindOptions", {})}

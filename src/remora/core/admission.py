@@ -212,7 +212,7 @@ RESTART = ("no", "always", "on-failure", "unless-stopped")
 
 image = text(REFERENCE, "an image")
 path = text(PATH, "an absolute path without `.` and `..`")
-labels = table(r"remora\.[a-z.-]+", "a label that begins with `remora.`", ANY)
+labels = table(r"remora\.[a-z0-9._-]+", "a label that begins with `remora.`", ANY)
 strings = each(ANY, nothing=True)
 
 mount = fields(
