@@ -257,6 +257,7 @@ def test_what_is_attacked_would_have_been_let_through_as_it_was(besieged: tuple[
     stack, guard = besieged
     made = guard.api.create_container_from_config(*body(stack))["Id"]
     guard.api.start(made)
+    guard.api.update_container(made, restart_policy={"Name": "no"})
     for attack in ("kill", "pause", "export", "commit", "exec", "attached terminal", "rename", "update", "files put"):
         assert not_let_through(lambda attack=attack: CALLS[attack](guard.api, made)), attack
     guard.api.remove_container(made, force=True)

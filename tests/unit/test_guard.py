@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from guardkit import CARRIER, PROBE, WEB, Facts, let_through, refused, row, unknown
+from guardkit import CARRIER, PROBE, WEB, Facts, let_through, missing, refused, row, unknown
 
 from remora.core.admission import Absent, Policy, Refused
 from remora.core.guard import appetite, judge, message, refusal
@@ -76,7 +76,6 @@ CALLS = [
     row("pause", "POST /containers/{WEB}/pause"),
     row("unpause", "POST /containers/{WEB}/unpause"),
     row("rename", "POST /containers/{PROBE}/rename?name=shop-web-2"),
-    row("update, which takes caps away", "POST /containers/{PROBE}/update"),
     row("resize", "POST /containers/{PROBE}/resize"),
     row("wait", "POST /containers/{PROBE}/wait"),
     row("top", "GET /containers/{WEB}/top"),
@@ -279,6 +278,32 @@ def test_credentials_go_with_what_needs_them_and_with_nothing_else():
         for method, target in (("POST", "/images/create?fromImage=x&tag=1"), ("GET", "/info"))
     }
     assert [call.registries for call in calls.values()] == [True, False]
+
+
+# ---- when a sidekick is started again ----
+
+
+def test_the_restart_policy_of_a_sidekick_may_change():
+    call = judge("POST", "/v1.45/containers/shop-web-1.probe/update", b'{"RestartPolicy":{"Name":"no"}}', Policy(), Facts())
+    assert (call.target, call.body) == (f"/v1.45/containers/{PROBE}/update", b'{"RestartPolicy": {"Name": "no"}}')
+
+
+UPDATES = [
+    row("its memory", "shop-web-1.probe", {"Memory": 0}, "Memory: remora never sets it"),
+    row("its memory, too", "shop-web-1.probe", {"RestartPolicy": {"Name": "no"}, "Memory": 0}, "Memory: remora never sets it"),
+    row("its processes", "shop-web-1.probe", {"PidsLimit": -1}, "PidsLimit: remora never sets it"),
+    row("its devices", "shop-web-1.probe", {"Devices": []}, "Devices: remora never sets it"),
+    row("in other letters", "shop-web-1.probe", {"restartPolicy": {}}, "restartPolicy: remora never sets it"),
+    row("nothing", "shop-web-1.probe", {}, missing("RestartPolicy")),
+    row("a policy without a name", "shop-web-1.probe", {"RestartPolicy": {}}, missing("RestartPolicy.Name")),
+    row("an app's", "shop-web-1", {"RestartPolicy": {"Name": "no"}}, NOT_OURS),
+    row("a carrier's", "carrier", {"RestartPolicy": {"Name": "always"}}, "a container that carries secrets is never started"),
+]
+
+
+@pytest.mark.parametrize("name, body, reason", UPDATES)
+def test_nothing_else_of_a_container_may_change(name, body, reason):
+    assert refused("POST", f"/containers/{name}/update", json.dumps(body).encode()) == reason
 
 
 # ---- builds ----

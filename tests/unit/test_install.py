@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from remora.commands.install import mounted
 from remora.core.service import Service, contained, guarding, quoted, watching
 
+ROOT = Path(__file__).parents[2]
 REMORA = str(Path(sys.executable).with_name("remora"))
 OPS = """\
 stack: shop
@@ -145,6 +147,12 @@ def test_the_container_may_do_next_to_nothing(install, tmp_path):
         ("/nowhere", True),
         ("state", None),
     ]
+
+
+def test_the_image_has_what_remora_needs():
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    packages = {f"python3-{re.split('[<>=]', each)[0].strip()}" for each in needed}
+    assert packages <= set((ROOT / "src/remora/images/watch/Dockerfile").read_text().split())
 
 
 def test_a_dollar_is_no_variable_of_composes():

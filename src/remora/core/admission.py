@@ -215,6 +215,8 @@ path = text(PATH, "an absolute path without `.` and `..`")
 labels = table(r"remora\.[a-z0-9._-]+", "a label that begins with `remora.`", ANY)
 strings = each(ANY, nothing=True)
 
+restart = fields({"Name": only(*RESTART), "MaximumRetryCount": number(0, MOST)}, needed=("Name",))
+
 mount = fields(
     {
         "Type": only("bind", "volume"),
@@ -246,7 +248,7 @@ host = fields(
         "SecurityOpt": only(["no-new-privileges"]),
         "Tmpfs": table(PATH, "an absolute path", text(r"rw,nosuid,nodev,size=\d+[kmg]?", "rw,nosuid,nodev,size=N")),
         "Mounts": each(mount),
-        "RestartPolicy": fields({"Name": only(*RESTART), "MaximumRetryCount": number(0, MOST)}),
+        "RestartPolicy": restart,
         "LogConfig": fields(
             {
                 "Type": only("json-file"),
@@ -281,6 +283,8 @@ carrier = fields(
     },
     needed=("Image", "Cmd", "Labels", "HostConfig"),
 )
+
+change = fields({"RestartPolicy": restart}, needed=("RestartPolicy",))
 
 volume = fields(
     {
@@ -439,7 +443,14 @@ def foreign(name: str, writes: bool, policy: Policy, facts: Facts) -> None:
     raise Refused(f"HostConfig.Mounts: the volume `{name}` {why}; `remora guard --allow-volume {name}{mode}` would allow it")
 
 
-# ---- volumes and files ----
+# ---- changes, volumes and files ----
+
+
+def changed(body: bytes) -> bytes:
+    """The body of a call that changes a container, as it may be handed on: when it is started again, and nothing else. Raises Refused."""
+    found = decoded(body)
+    change(found, "")
+    return json.dumps(found).encode()
 
 
 def kept(body: bytes) -> bytes:

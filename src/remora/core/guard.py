@@ -25,6 +25,7 @@ from remora.core.admission import (
     Refused,
     Seen,
     admitted,
+    changed,
     decoded,
     kept,
     packed,
@@ -137,6 +138,11 @@ def run(asked: Asked) -> Call:
     return by_id(asked, found)
 
 
+def resettled(asked: Asked) -> Call:
+    """When a sidekick is started again by the engine itself."""
+    return replace(run(asked), body=changed(asked.call.body), content="application/json")
+
+
 def printed(asked: Asked) -> Call:
     """What a container printed."""
     found = looked_at(asked)
@@ -235,6 +241,7 @@ RULES = (
     Rule("GET HEAD", f"/containers/{CONTAINER}/archive", files, {"path": PATH}, ("path",)),
     Rule("PUT", f"/containers/{CONTAINER}/archive", secrets, {"path": "/secrets"}, ("path",), body=4 * MIB),
     Rule("POST", f"/containers/{CONTAINER}/(?:start|restart)", run, {"t": NUMBER}),
+    Rule("POST", f"/containers/{CONTAINER}/update", resettled, body=KIB),
     Rule("POST", f"/containers/{CONTAINER}/stop", of_own, {"t": NUMBER}),
     Rule("DELETE", f"/containers/{CONTAINER}", of_own, REMOVAL),
     Rule("GET", f"/images/{IMAGE}/json"),
