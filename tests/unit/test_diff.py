@@ -38,10 +38,14 @@ def said(new, old=OLD):
         pytest.param("B: x", "C: x", ["~ net (remora.yaml:3): env C (not there) is now there"], id="another variable"),
         pytest.param("for: db", "for: db, limits: {memory: 32m}", ["~ more (remora.yaml:4): memory 64 MiB is now 32 MiB"], id="a cap"),
         pytest.param("for: db", "for: db, restart: 'no'", ["~ more (remora.yaml:4): restart unless-stopped is now no"], id="a policy"),
-        pytest.param("for: db", "for: db, limits: {pids: 3}", ["~ more (remora.yaml:4): changed in what its container does not show"], id="pids"),
+        pytest.param(
+            "for: db", "for: db, limits: {pids: 3}", ["~ more (remora.yaml:4): changed in what its container does not show"], id="pids"
+        ),
         pytest.param("for: db", "for: web", [], id="another place is no change, but something to do"),
         pytest.param("net, more", "net", ["- more (remora.yaml:4): is not attached in prod"], id="attached no more"),
-        pytest.param("more", "other", ["+ other (remora.yaml:4): is not attached yet", "- more: is not in the ops file any more"], id="renamed"),
+        pytest.param(
+            "more", "other", ["+ other (remora.yaml:4): is not attached yet", "- more: is not in the ops file any more"], id="renamed"
+        ),
         pytest.param("for: db", "for: {env: NOBODY}", ["~ more (remora.yaml:4): is for no app container any more"], id="for nobody"),
     ],
 )  # fmt: skip
