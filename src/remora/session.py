@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from remora.core import ops as ops_file
 from remora.core import override, project, weave
 from remora.core.engine import Engine
 from remora.core.history import History
+from remora.core.kind import Kind
 from remora.core.ops import Differences, Ops
 from remora.core.plan import NOTHING, Action, attached, plan, prepared, strangers
 from remora.core.project import Project
@@ -24,7 +25,7 @@ from remora.engines.compose import Compose, check_version
 from remora.engines.host import find
 from remora.engines.tunnel import reach
 from remora.errors import RemoraError
-from remora.sidekicks import KINDS, settings
+from remora.plugins import CATALOGUE
 
 OPS_FILE = "remora.yaml"
 
@@ -53,6 +54,7 @@ class Session:
     compose: Compose
     project: Project  # as the developers' file has it
     images: dict[str, str] = field(default_factory=recipes.tags)
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: CATALOGUE)
 
     @property
     def stack(self) -> str:
@@ -78,7 +80,7 @@ class Session:
     def weave(self, world: World, coming: Sequence[App] = (), strict: bool = True) -> Woven:
         """The wanted sidekicks for the app containers of `world`, and for those that are `coming`."""
         apps = weave.present(world, self.stack)
-        woven = weave.weave(self.ops, [*apps, *coming], self.context(world), KINDS, strict)
+        woven = weave.weave(self.ops, [*apps, *coming], self.context(world), self.kinds, strict)
         return replace(woven, faults=(*woven.faults, *strangers(world, self.stack)))
 
     def coming(self, world: World, services: Sequence[str] = ()) -> tuple[App, ...]:
@@ -88,7 +90,7 @@ class Session:
 
     def plan(self, woven: Woven, world: World, history: History = NOTHING, retry: bool = True) -> tuple[Action, ...]:
         """What is to be done for `woven`, images included."""
-        actions = plan(woven.specs, world, self.stack, self.ops.owner, self.asked.take_over, history, retry)
+        actions = plan(woven.specs, world, self.stack, self.ops.owner, self.asked.take_over, history, retry, woven.unsure)
         wanted = {spec.image for spec in attached(actions)}
         return prepared(actions, self.engine.having(wanted))
 
@@ -161,7 +163,7 @@ def read_ops(asked: Asked) -> Ops:
         raise RemoraError(f"{path}: no ops file here; write one with `remora init`, or name it with --ops") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RemoraError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
-    return ops_file.read(text, str(path), str(path.resolve()), settings())
+    return ops_file.read(text, str(path), str(path.resolve()), CATALOGUE.settings)
 
 
 def save(stack: str, environment: str, text: str) -> Path:

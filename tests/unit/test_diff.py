@@ -48,7 +48,7 @@ def said(new, old=OLD):
         ),
         pytest.param("for: db", "for: {env: NOBODY}", ["~ more (remora.yaml:4): is for no app container any more"], id="for nobody"),
     ],
-)  # fmt: skip
+)
 def test_what_changed_is_told(old, new, words):
     assert said(OLD.replace(old, new)) == words
 

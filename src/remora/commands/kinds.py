@@ -5,33 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 from remora.cli import DONE
+from remora.core.kind import Failed, Kind
 from remora.errors import RemoraError, choices
 from remora.output import Output
-from remora.sidekicks import KINDS
+from remora.plugins import CATALOGUE
 
 HEADS = ("setting", "type", "default", "what it means")
 
 
 def run(name: str | None, as_json: bool) -> int:
     out = Output()
-    if name is not None and name not in KINDS:
-        raise RemoraError(f"no kind `{name}`; {choices(name, KINDS)}")
+    if name is not None:
+        found = kind(name)
+        described = rows(found.Settings.model_json_schema())
+        if as_json:
+            out.json([dict(zip(HEADS, row, strict=True)) for row in described])
+            return DONE
+        out.title(f"{name}: {found.SUMMARY}")
+        out.table(HEADS, described)
+        return DONE
+    sound, faults = CATALOGUE.sound()
     if as_json:
-        out.json([dict(zip(HEADS, row, strict=True)) for row in settings(name)] if name else catalogue())
-    elif name is None:
-        out.table(["kind", "what it does"], [[key, words] for key, words in catalogue().items()])
+        out.json({key: each.SUMMARY for key, each in sound.items()})
     else:
-        out.title(f"{name}: {KINDS[name].SUMMARY}")
-        out.table(HEADS, settings(name))
+        out.table(["kind", "what it does", "from"], [[key, each.SUMMARY, CATALOGUE.origin(key)] for key, each in sound.items()])
+    for fault in faults:
+        out.warn(f"! {fault}")
     return DONE
 
 
-def catalogue() -> dict[str, str]:
-    return {key: kind.SUMMARY for key, kind in sorted(KINDS.items())}
-
-
-def settings(name: str) -> list[list[str]]:
-    return rows(KINDS[name].Settings.model_json_schema())
+def kind(name: str) -> Kind:
+    """The kind of that name, whose settings can be described. Raises RemoraError."""
+    try:
+        found = CATALOGUE[name]
+        CATALOGUE.described(found)
+    except KeyError:
+        raise RemoraError(f"no kind `{name}`; {choices(name, CATALOGUE)}") from None
+    except Failed as error:
+        raise RemoraError(str(error)) from None
+    return found
 
 
 def rows(schema: dict[str, Any]) -> list[list[str]]:

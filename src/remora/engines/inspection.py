@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sys import intern
 from typing import Any
 
+from remora.core.selector import variables
 from remora.core.sidekick import Spec
 from remora.core.world import MARK, Container, Mount, mark
 
@@ -24,7 +25,7 @@ def container(raw: Mapping[str, Any], lean: bool = False) -> Container:
         image=config["Image"],
         image_id=raw["Image"],
         labels=shared(config.get("Labels") or {}),
-        env=shared(dict(pair.partition("=")[::2] for pair in config.get("Env") or [])),
+        env=shared(variables(config.get("Env") or [])),
         state=state["Status"],
         started_at=state["StartedAt"],
         finished_at=state["FinishedAt"],
