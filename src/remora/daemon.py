@@ -96,6 +96,7 @@ class Watch:
         self.history = History()
         self.changed: set[str] = set()  # ids or names of containers to be inspected
         self.busy: set[str] = set()  # names of sidekicks that something is being done to
+        self.waiting: set[str] = set()  # those of them for which more is to be done
         self.stamped = self.stamp()
         self.faults: tuple[str, ...] = ()
         self.failures = 0  # looks in a row in which the engine did not answer
@@ -206,7 +207,7 @@ class Watch:
             case Over(names):
                 self.busy -= names
                 self.changed |= names
-                self.calm.nudge(now)
+                self.calm.nudge(now, urgent=not names.isdisjoint(self.waiting))
             case str() if news == OPENED:
                 self.failures, self.next_list = 0, now
                 self.witness.reconnected("the stream is open")
@@ -292,8 +293,13 @@ class Watch:
             took = self.clock() - began
             self.next_whole, self.whole = Never, self.clock() + 10 * took
         self.remark(woven.faults)
+        self.waiting = self.busy & (self.waiting | {named(action) for action in actions})
+        return woven, self.possible(actions)
+
+    def possible(self, actions: Iterable[Action]) -> tuple[Action, ...]:
+        """Those that need not wait, for another on the same sidekick or for the next try."""
         now = self.clock()
-        return woven, tuple(a for a in actions if named(a) not in self.busy and not self.back_off.holds(named(a), now))
+        return tuple(a for a in actions if named(a) not in self.busy and not self.back_off.holds(named(a), now))
 
     def concerns_all(self, world: World, changed: Iterable[str]) -> bool:
         """Whether more may be wanted of what changed than what is beside it: for a sidekick of the whole stack, or other app containers."""

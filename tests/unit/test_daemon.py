@@ -57,6 +57,21 @@ class Inline:
         pass
 
 
+class Slow(Inline):
+    """Workers that work when they are let."""
+
+    def __init__(self):
+        self.todo = []
+
+    def submit(self, work, *args):
+        self.todo.append((work, args))
+
+    def go(self):
+        while self.todo:
+            work, args = self.todo.pop(0)
+            work(*args)
+
+
 def watch(engine, ops, stack=WEB, **more):
     """A watcher that never sleeps."""
     session = Session(Asked(), engine, ops, "prod", Compose(), stack, {"logs": "remora/logs:1"})
@@ -110,6 +125,25 @@ def test_what_happens_to_an_app_is_followed_without_a_resync(what):
     getattr(engine, what)("shop-web-1")
     settle(watcher, engine, 2)
     assert right(engine, OPS[1]) and watcher.next_list > watcher.clock.now
+
+
+def test_what_waited_for_another_action_on_the_sidekick_is_done_at_once():
+    engine = FakeEngine()
+    engine.up(WEB)
+    watcher = watch(engine, OPS[0])
+    settle(watcher, engine, 1)
+    watcher.workers = Slow()
+    engine.stop("shop-web-1")
+    settle(watcher, engine, 1)
+    engine.start("shop-web-1")
+    settle(watcher, engine, 1)
+    watcher.workers.go()  # the stop, only now
+    while not watcher.news.empty():
+        watcher.take(watcher.news.get_nowait())
+    assert watcher.due() == watcher.clock.now
+    watcher.look()
+    watcher.workers.go()
+    assert right(engine, OPS[0])
 
 
 def test_an_engine_that_does_not_answer_is_no_empty_world():
