@@ -115,7 +115,7 @@ def open_session(asked: Asked, engine: Engine | None = None) -> Session:
     """Read both files and reach the engine, unless it is given, side by side. Raises RemoraError; nothing is changed here."""
     started = asked.reading or (None if stack_only(asked) else asked.compose.start_config())
     try:
-        from remora.engines.connect import connect  # takes a fifth of a second, while Compose reads
+        from remora.engines.connect import connect  # while Compose reads
 
         ops = read_ops(asked)
         environment = ops.environment(asked.environment)

@@ -12,6 +12,6 @@ def connect(host: Host, greeting: float = GREETING, patience: float = PATIENCE, 
 
     With `lean`, containers come without their whole inspection, which parity alone needs.
     """
-    client = greet(host, greeting)
-    kind = Podman if is_podman(client.told) else Docker
-    return kind(host, patience=patience, lean=lean, client=client)
+    told = greet(host, greeting)
+    kind = Podman if is_podman(told) else Docker
+    return kind(host, patience=patience, lean=lean, told=told)

@@ -9,17 +9,13 @@ import tarfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
-from typing import Any
-from urllib.parse import urlencode
-
-import requests
-from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from urllib3.exceptions import HTTPError
+from functools import cached_property
+from http.client import responses
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from remora.core import doctor
 from remora.core.engine import Say
@@ -29,13 +25,17 @@ from remora.core.sidekick import Spec
 from remora.core.uptime import seconds, unchanged
 from remora.core.world import MARK, STACK, Container, EngineFacts, World, mark
 from remora.engines import inspection, recipes, secrets
+from remora.engines.answers import Missing, Refusal, in_words, innermost, reason, refusal, understood
 from remora.engines.host import Host
 from remora.engines.wire import Wire, members
 from remora.errors import RemoraError
 
+if TYPE_CHECKING:
+    from remora.engines.client import Client
+
 OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
 CAPS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}  # what it says it can cap
-CONNECTIONS = 32
+ASKERS = 32  # threads that wait for its answers
 LOOKERS = 8  # threads that inspect side by side
 GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
@@ -44,83 +44,26 @@ LEFT = 60  # seconds after which what an action makes on its way counts as left 
 WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update", "kill", "stop")
 
 
-@contextmanager
-def in_words(where: str = "") -> Iterator[None]:
-    """Turn the client's exceptions into ours; `where` says what they are about."""
+def greet(host: Host, patience: float = GREETING) -> Mapping[str, Any]:
+    """What the engine at `host` says of its version. Raises RemoraError where none answers in time, and where we may not."""
     try:
-        yield
-    except APIError as error:
-        raise RemoraError(f"{where and where + ': '}the engine says: {said(error)}") from error
-    except DockerException as error:
-        raise RemoraError(f"{where and where + ': '}{error}") from error
-    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-        raise RemoraError(f"{where and where + ': '}the engine does not answer: {reason(innermost(error))}") from error
-
-
-@contextmanager
-def understood() -> Iterator[None]:
-    """An answer that is not what an engine says is the engine's fault, not a bug of ours."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RemoraError(f"the engine's answer makes no sense ({type(error).__name__}: {error})") from error
-
-
-class Status(requests.Response):
-    """What the client's errors want to know of an answer."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__()
-        self.status_code = code
-
-
-def refused(code: int, words: str) -> APIError:
-    """The client's error for an answer with this code."""
-    with suppress(ValueError, KeyError, TypeError):
-        words = json.loads(words)["message"]
-    return (NotFound if code == 404 else APIError)(words, response=Status(code), explanation=words)
-
-
-def said(error: APIError) -> str:
-    """The engine's own words, on one line."""
-    return " ".join(str(error.explanation or error).split())
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What a failed call failed of in the end."""
-    while deeper := error.__cause__ or error.__context__:
-        error = deeper
-    return error
-
-
-def reason(error: BaseException) -> str:
-    """Why a connection failed, in words."""
-    if isinstance(error, TimeoutError):
-        return "nothing came in time"
-    return getattr(error, "strerror", None) or str(error)
-
-
-class Client(APIClient):  # type: ignore[misc]
-    """requests lets REQUESTS_CA_BUNDLE win over the authority that was asked for (psf/requests #3829); here it does not."""
-
-    told: Mapping[str, Any] = MappingProxyType({})  # what the engine last said of its version
-
-    def version(self, api_version: bool = True) -> Any:
-        self.told = super().version(api_version)
-        return self.told
-
-    def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
-
-
-def greet(host: Host, patience: float = GREETING) -> Client:
-    """A client of what answers at `host`. Raises RemoraError where no engine answers in time, and where we may not."""
-    try:
-        client = Client(host.url, version="auto", timeout=patience, tls=host.tls or False, num_pools=4, max_pool_size=CONNECTIONS)
-        numbered(client.api_version)
-    except (requests.exceptions.RequestException, DockerException, OSError, ValueError) as error:
+        found: Mapping[str, Any] = version(host, patience)
+        numbered(str(found["ApiVersion"]))
+    except (RemoraError, Refusal, OSError, ValueError, LookupError, TypeError) as error:
         raise unreachable(host, innermost(error)) from error
-    return client
+    return found
+
+
+def version(host: Host, patience: float) -> Any:
+    if not host.path:
+        from remora.engines.client import Client
+
+        with in_words():
+            return Client(host, "auto", patience).told
+    code, content = Wire(host.path, patience).get("/version")
+    if code >= 400:
+        raise refusal(code, content.decode(errors="replace"))
+    return json.loads(content)
 
 
 def numbered(version: str) -> tuple[int, ...]:
@@ -140,31 +83,37 @@ class Docker:
         greeting: float = GREETING,
         patience: float = PATIENCE,
         lean: bool = False,
-        client: Client | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         """Connect; raises RemoraError where no engine answers in time, where we may not, and where the engine is too old.
 
         `greeting` and `patience` are the seconds that it may take to say who it is, and for anything else. With `lean`, containers come
-        without their whole inspection, which parity alone needs. A `client` that was greeted already saves doing it again.
+        without their whole inspection, which parity alone needs. What it `told` when it was greeted saves doing it again.
         """
-        self.host, self.lean = host, lean
-        self.client = client or greet(host, greeting)
+        self.host, self.lean, self.patience = host, lean, patience
+        self.told = told or greet(host, greeting)
+        self.api = str(self.told["ApiVersion"])
         self.refuse_old()
-        self.client.timeout = self.patience = patience
-        self.wire = Wire(host.url.removeprefix("unix://"), patience) if host.url.startswith("unix://") else None
-        self.pool = ThreadPoolExecutor(CONNECTIONS, "engine")
+        self.wire = Wire(host.path, patience) if host.path else None
+        self.pool = ThreadPoolExecutor(ASKERS, "engine")
         self.users: dict[tuple[str, str], str] = {}
         self.known = EngineFacts()
         self.date, self.ahead = "", 0.0  # the engine's clock, and by how many seconds it is ahead of ours
         if self.wire:
             self.wire.told = self.tell_time
 
+    @cached_property
+    def client(self) -> Client:
+        """The general client, for what changes the engine."""
+        from remora.engines.client import Client
+
+        return Client(self.host, self.api, self.patience)
+
     def refuse_old(self) -> None:
         """Raises RemoraError where the engine is too old."""
-        version = self.client.api_version
-        if numbered(version) < OLDEST:
+        if numbered(self.api) < OLDEST:
             raise RemoraError(
-                f"the engine at {self.host} is too old: it speaks API {version}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
+                f"the engine at {self.host} is too old: it speaks API {self.api}, and {OLDEST[0]}.{OLDEST[1]} (Docker 23) is needed"
             )
 
     @in_words()
@@ -193,7 +142,7 @@ class Docker:
             return found
         code, pieces = self.wire.ask(self.address(path))
         if code >= 400:
-            raise refused(code, b"".join(pieces).decode(errors="replace"))
+            raise refusal(code, b"".join(pieces).decode(errors="replace"))
         return members(pieces)
 
     def clock(self) -> float:
@@ -214,9 +163,7 @@ class Docker:
             return self.learn(info)
 
     def learn(self, info: Mapping[str, Any]) -> EngineFacts:
-        path = self.host.socket or (
-            self.host.url.removeprefix("unix://") if self.host.url.startswith("unix://") else "/var/run/docker.sock"
-        )
+        path = self.host.socket or self.host.path or "/var/run/docker.sock"
         self.known = EngineFacts(self.name, info["ServerVersion"], info["DockerRootDir"], info["Name"], info["ID"], path)
         return self.known
 
@@ -230,7 +177,7 @@ class Docker:
         return doctor.Engine(
             self.name,
             info["ServerVersion"],
-            self.client.api_version,
+            self.api,
             str(self.host),
             info.get("CgroupVersion", ""),
             info["Driver"],
@@ -250,7 +197,7 @@ class Docker:
         try:
             with understood():
                 found = inspection.container(self.translated(self.get(f"/containers/{container}/json")), self.lean)
-        except NotFound:
+        except Missing:
             return None
         return found if found.is_sidekick or not found.user else replace(found, user=self.numeric(found))
 
@@ -259,7 +206,12 @@ class Docker:
         return raw
 
     def get(self, path: str) -> Any:
-        """What the engine answers to a GET, out of JSON.
+        """What the engine answers to a GET, out of JSON."""
+        with understood():
+            return json.loads(self.content(path))
+
+    def content(self, path: str) -> bytes:
+        """What the engine answers to a GET.
 
         On a local socket by connections of our own: the client makes a new one for every URL (docker-py #2290), and a host may have
         thousands of containers.
@@ -267,14 +219,14 @@ class Docker:
         if not self.wire:
             answer = self.client._get(self.client._url(path))
             self.tell_time(answer.headers.get("Date", ""))
-            return self.client._result(answer, json=True)
+            return bytes(self.client._result(answer, binary=True))
         code, content = self.wire.get(self.address(path))
         if code >= 400:
-            raise refused(code, content.decode(errors="replace"))
-        return json.loads(content)
+            raise refusal(code, content.decode(errors="replace"))
+        return content
 
     def address(self, path: str) -> str:
-        return f"/v{self.client.api_version}{path}"
+        return f"/v{self.api}{path}"
 
     def tell_time(self, date: str) -> None:
         """Note how far the engine's clock is ahead of ours, by the Date of an answer."""
@@ -305,8 +257,9 @@ class Docker:
     @in_words()
     def taken(self, names: Iterable[str]) -> dict[str, str]:
         wanted = set(names)
-        found = self.client.containers(all=True, filters={"name": [self.name_filter(name) for name in wanted]})
-        owners = {name.lstrip("/"): each["Labels"] for each in found for name in each["Names"]}
+        with understood():
+            found = self.rows({"name": [self.name_filter(name) for name in wanted]})
+            owners = {name.lstrip("/"): each["Labels"] for each in found for name in each["Names"]}
         return {name: self.owner(name, labels) for name, labels in owners.items() if name in wanted}
 
     def name_filter(self, name: str) -> str:
@@ -319,27 +272,27 @@ class Docker:
 
     @in_words()
     def networks(self) -> frozenset[str]:
-        return frozenset(name for each in self.client.networks() for name in (each["Name"], each["Id"]))
+        return frozenset(name for each in self.get("/networks") for name in (each["Name"], each["Id"]))
 
     @in_words()
     def having(self, images: Iterable[str]) -> frozenset[str]:
         return frozenset(image for image in images if self.has(image))
 
     def has(self, image: str) -> bool:
+        return self.inspected(image) is not None
+
+    def inspected(self, image: str) -> Any:
+        """An image as the engine shows it, None where there is none."""
         try:
-            self.client.inspect_image(image)
-        except ImageNotFound:
-            return False
-        return True
+            return self.get(f"/images/{quote(image, safe='/:')}/json")
+        except Missing:
+            return None
 
     @in_words()
     def image(self, image: str) -> tuple[tuple[str, ...] | None, dict[str, Any]]:
         """Diff ids and runtime configuration of an image; (None, {}) where there is none."""
-        try:
-            found = self.client.inspect_image(image)
-        except ImageNotFound:
-            return None, {}
-        return tuple(found["RootFS"].get("Layers") or ()), found.get("Config") or {}
+        found = self.inspected(image)
+        return (None, {}) if found is None else (tuple(found["RootFS"].get("Layers") or ()), found.get("Config") or {})
 
     def perform(self, action: Action, say: Say) -> None:
         with in_words(action.spec.why if isinstance(action, Attach) else action.why if isinstance(action, Prepare) else action.name):
@@ -371,8 +324,8 @@ class Docker:
             container = self.create(spec)
             if container:
                 self.begin(container)
-        except (APIError, requests.exceptions.RequestException, RemoraError):
-            with suppress(APIError, requests.exceptions.RequestException):
+        except (Refusal, OSError, RemoraError):
+            with suppress(Refusal, OSError):
                 if container:
                     self.remove(container)
                 for volume in new:
@@ -383,7 +336,7 @@ class Docker:
         """The id of the new container; None where the same sidekick is there already, which another remora just made."""
         try:
             return str(self.client.create_container_from_config(self.body(spec), spec.name)["Id"])
-        except APIError as error:
+        except Refusal as error:
             if not self.is_taken(error):
                 raise
         refuse_strangers([spec], self.taken([spec.name]))
@@ -393,9 +346,9 @@ class Docker:
         """What the engine is asked to make."""
         return inspection.creation(spec, self.id)
 
-    def is_taken(self, error: APIError) -> bool:
+    def is_taken(self, error: Refusal) -> bool:
         """Whether a container could not be made because another has its name."""
-        return bool(error.status_code == 409)
+        return error.code == 409
 
     def begin(self, container: str) -> None:
         """Start a container that was just made, and none but that."""
@@ -431,7 +384,7 @@ class Docker:
     def detach(self, container: str, name: str) -> None:
         try:
             self.client.stop(container)
-        except NotFound:
+        except Missing:
             return
         self.remove(container)
         self.drop_volume(inspection.secret_volume(name))
@@ -440,14 +393,14 @@ class Docker:
         """Remove a container and its anonymous volumes; one that is gone or going is as good as removed."""
         try:
             self.client.remove_container(container, v=True, force=True)
-        except APIError as error:
-            if error.status_code not in (404, 409):
+        except Refusal as error:
+            if error.code not in (404, 409):
                 raise
 
     def has_volume(self, name: str) -> bool:
         try:
             self.client.inspect_volume(name)
-        except NotFound:
+        except Missing:
             return False
         return True
 
@@ -455,8 +408,8 @@ class Docker:
         """Remove a volume; one that is gone, or that another container has, is not ours to remove."""
         try:
             self.client.remove_volume(name, force=True)
-        except APIError as error:
-            if error.status_code not in (404, 409):
+        except Refusal as error:
+            if error.code not in (404, 409):
                 raise
 
     def pull(self, image: str, say: Say, where: str) -> None:
@@ -465,8 +418,8 @@ class Docker:
                 if "error" in step:
                     raise RemoraError(f"{where}the image `{image}` cannot be pulled: {' '.join(step['error'].split())}")
                 say(f"pulling {image}: {step.get('status', '')}")
-        except APIError as error:
-            raise RemoraError(f"{where}the image `{image}` is not here and cannot be pulled: {said(error)}") from None
+        except Refusal as error:
+            raise RemoraError(f"{where}the image `{image}` is not here and cannot be pulled: {error}") from None
 
     def build(self, image: str, recipe: str, say: Say, where: str) -> None:
         """Build a sidekick image from its recipe."""
@@ -493,6 +446,8 @@ class Docker:
 
         A stream that says nothing for long is opened anew, from where it was: the connection may be dead at the other end only.
         """
+        from urllib3.exceptions import HTTPError
+
         url, since, opened = self.client._url("/events"), self.clock(), False
         filters = {"type": ["container", "network"], "event": list(self.worth)}
         while True:
@@ -508,19 +463,19 @@ class Docker:
                         since = self.clock() - 1
                         yield line.decode(errors="replace")
                     return
-            except APIError as error:
-                raise RemoraError(f"the engine says: {said(error)}") from error
-            except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+            except Refusal as error:
+                raise RemoraError(f"the engine says: {error}") from error
+            except (HTTPError, OSError) as error:
                 if not isinstance(innermost(error), TimeoutError):
                     raise RemoraError(f"the engine does not answer: {reason(innermost(error))}") from error
 
     @in_words()
     def read(self, container: str, path: str) -> bytes | None:
         try:
-            stream, _ = self.client.get_archive(container, path)
-        except NotFound:
+            packed = self.content(f"/containers/{container}/archive?{urlencode({'path': path})}")
+        except Missing:
             return None
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             member = tar.next()
             content = tar.extractfile(member) if member else None
             return content.read() if content else None
@@ -533,8 +488,8 @@ class Docker:
     def memory(self, container: str) -> int | None:
         """Bytes that a running container uses now, without the page cache it could give back; None when it does not run."""
         try:
-            used = self.client.stats(container, stream=False, one_shot=True).get("memory_stats", {})
-        except NotFound:
+            used = self.get(f"/containers/{container}/stats?stream=false&one-shot=true").get("memory_stats", {})
+        except Missing:
             return None
         if "usage" not in used:
             return None
@@ -583,8 +538,8 @@ def unreachable(host: Host, why: BaseException) -> RemoraError:
     match why:
         case PermissionError():
             return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
-        case requests.exceptions.HTTPError(response=response) if response is not None:
-            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {response.status_code} {response.reason}")
-        case OSError() if not isinstance(why, requests.exceptions.RequestException):
+        case Refusal(code=code):
+            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {code} {responses.get(code, '')}".rstrip())
+        case OSError() if not hasattr(why, "response"):  # one of the general client's own is about what it got
             return RemoraError(f"no engine answers at {host} ({reason(why)}): start it, or say where it is with -H or DOCKER_HOST")
     return RemoraError(f"what answers at {host} is not an engine: say where one is with -H or DOCKER_HOST")

@@ -28,6 +28,11 @@ class Host:
     def __str__(self) -> str:
         return self.name or self.url
 
+    @property
+    def path(self) -> str:
+        """The path of its unix socket here, "" where it is reached otherwise."""
+        return self.url.removeprefix("unix://") if self.url.startswith("unix://") else ""
+
 
 def find(asked: str | None) -> Host:
     """The engine to talk to; raises RemoraError where there is none to be found."""

@@ -17,14 +17,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from docker.errors import APIError, NotFound
-
 from remora.core import doctor
 from remora.core.event import OPENED
 from remora.core.sidekick import Spec
 from remora.core.world import Container, EngineFacts
 from remora.engines import inspection
-from remora.engines.docker import WORTH, Docker, said
+from remora.engines.answers import Missing, Refusal
+from remora.engines.docker import WORTH, Docker
 from remora.errors import RemoraError
 
 OLDEST = (4, 3)
@@ -50,7 +49,7 @@ class Podman(Docker):
         super().__init__(*given, **more)
 
     def refuse_old(self) -> None:
-        version = str(self.client.told.get("Version", "0"))
+        version = str(self.told.get("Version", "0"))
         if numbers(version) < OLDEST:
             raise RemoraError(f"the engine at {self.host} is too old: it is Podman {version}, and {OLDEST[0]}.{OLDEST[1]} is needed")
 
@@ -69,9 +68,9 @@ class Podman(Docker):
         """What goes at this very moment is not in its database, and that is an error of its own."""
         try:
             return super().get(path)
-        except APIError as error:
-            if "no such container" in said(error):
-                raise NotFound(said(error), response=error.response, explanation=said(error)) from error
+        except Refusal as error:
+            if "no such container" in str(error):
+                raise Missing(error.code, str(error)) from error
             raise
 
     def rows(self, filters: dict[str, list[str]]) -> Iterable[dict[str, Any]]:
@@ -172,8 +171,8 @@ class Podman(Docker):
         self.remove(container)
         self.begin(self.client.create_container_from_config(new, name)["Id"])
 
-    def is_taken(self, error: APIError) -> bool:
-        return super().is_taken(error) or "already in use" in said(error)
+    def is_taken(self, error: Refusal) -> bool:
+        return super().is_taken(error) or "already in use" in str(error)
 
     def begin(self, container: str) -> None:
         """A plain start would start the app container, too, if that has just been stopped."""
@@ -181,27 +180,27 @@ class Podman(Docker):
 
     def detach(self, container: str, name: str) -> None:
         """It neither stops nor removes what is paused."""
-        with suppress(APIError):
+        with suppress(Refusal):
             self.client.unpause(container)
         super().detach(container, name)
 
     def remove(self, container: str) -> None:
         try:
             super().remove(container)
-        except APIError as error:
-            if "no such container" not in said(error):
+        except Refusal as error:
+            if "no such container" not in str(error):
                 raise
 
     def halt(self, container: str) -> None:
         """What shares an app container's namespaces keeps it from being removed, so it goes when its app container stops."""
-        with suppress(NotFound):
+        with suppress(Missing):
             self.client.stop(container)
             self.remove(container)
 
     def keep_policy(self, container: str, policy: str) -> None:
         """One that was stopped stays so by itself, but for a reboot."""
         (self.given_up.add if policy == "no" else self.given_up.discard)(container)
-        with suppress(NotFound):  # the call is new in 5.0
+        with suppress(Missing):  # the call is new in 5.0
             super().keep_policy(container, policy)
 
 

@@ -49,6 +49,8 @@ class Connection:
                 raise Stale from None
             raise
         self.used = True
+        if not b"HTTP/".startswith(self.buffer[:5]):
+            raise ValueError("an answer that is not HTTP")
         head = self.until(b"\r\n\r\n").split(b"\r\n")
         pairs = (line.partition(b":") for line in head[1:])
         return int(head[0].split(b" ", 2)[1]), {name.lower(): value.strip() for name, _, value in pairs}
