@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from http.client import responses
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -539,7 +539,14 @@ def unreachable(host: Host, why: BaseException) -> RemoraError:
         case PermissionError():
             return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
         case Refusal(code=code):
-            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {code} {responses.get(code, '')}".rstrip())
+            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {status(code)}")
         case OSError() if not hasattr(why, "response"):  # one of the general client's own is about what it got
             return RemoraError(f"no engine answers at {host} ({reason(why)}): start it, or say where it is with -H or DOCKER_HOST")
     return RemoraError(f"what answers at {host} is not an engine: say where one is with -H or DOCKER_HOST")
+
+
+def status(code: int) -> str:
+    """A code of HTTP with its name."""
+    with suppress(ValueError):
+        return f"{code} {HTTPStatus(code).phrase}"
+    return str(code)
