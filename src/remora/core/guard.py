@@ -223,7 +223,7 @@ class Rule:
     registries: bool = False
 
 
-LISTING = {"all": FLAG, "limit": NUMBER, "size": NO, "trunc_cmd": FLAG, "filters": JSON}
+LISTING = {"all": FLAG, "filters": JSON}
 LOGS = {"stdout": FLAG, "stderr": FLAG, "timestamps": FLAG, "follow": FLAG, "tail": rf"all|{NUMBER}", "since": TIME, "until": TIME}
 BUILD = {"t": BUILT, "q": FLAG, "nocache": FLAG, "rm": FLAG, "forcerm": FLAG, "pull": FLAG, "buildargs": JSON}
 REMOVAL = {"v": FLAG, "force": FLAG, "link": NO}
