@@ -87,6 +87,23 @@ def test_an_inspection_is_translated(podman: Podman) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "state, policy, labels, found",
+    [
+        ("stopped", "always", {}, "restarting"),
+        ("stopped", "", {}, "exited"),
+        ("exited", "always", {}, "exited"),
+        ("stopped", "always", {"remora.sidekick": "net"}, "exited"),
+    ],
+)
+def test_an_app_that_ended_and_is_not_cleaned_up_may_come_back(
+    podman: Podman, state: str, policy: str, labels: dict[str, str], found: str
+) -> None:
+    host = {"LogConfig": {"Type": "json-file"}, "RestartPolicy": {"Name": policy}}
+    raw = {"Config": {"Image": "x", "Env": [], "Labels": labels}, "HostConfig": host, "State": {"Status": state}}
+    assert podman.translated(raw)["State"] == {"Status": found}
+
+
 def test_the_network_is_joined_by_path_and_with_the_names_that_the_app_knows() -> None:
     parent = {"NetworkSettings": {"SandboxKey": "/run/netns/n1"}, "HostsPath": "/c1/hosts", "ResolvConfPath": "/c1/resolv.conf"}
     body = {"Image": "x", "HostConfig": {"NetworkMode": "container:c1", "Mounts": [], "Memory": 1}}

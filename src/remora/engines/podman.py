@@ -41,7 +41,7 @@ class Podman(Docker):
     """One Podman, rootful or rootless. Safe to use from several threads."""
 
     name = "podman"
-    worth = (*WORTH, *ACTIONS)
+    worth = (*WORTH, *ACTIONS, "cleanup")  # which says that one that ended stays so
 
     def __init__(self, *given: Any, **more: Any) -> None:
         self.given_up: set[str] = set()  # ids, as long as the engine cannot be told (before 5.0)
@@ -93,7 +93,7 @@ class Podman(Docker):
                 "LogConfig": {**host["LogConfig"], "Type": DRIVERS.get(driver, driver)},
                 "PidsLimit": 0 if host.get("PidsLimit") == PIDS else host.get("PidsLimit"),
             },
-            "State": {**state, "Status": STATES.get(state["Status"], state["Status"])},
+            "State": {**state, "Status": "restarting" if comes_back(raw) else STATES.get(state["Status"], state["Status"])},
         }
 
     def image(self, image: str) -> tuple[tuple[str, ...] | None, dict[str, Any]]:
@@ -202,6 +202,15 @@ class Podman(Docker):
         (self.given_up.add if policy == "no" else self.given_up.discard)(container)
         with suppress(Missing):  # the call is new in 5.0
             super().keep_policy(container, policy)
+
+
+def comes_back(raw: Mapping[str, Any]) -> bool:
+    """Whether an app container is between two lives: it ended, Podman has not cleaned up behind it, and may start it again.
+
+    Of a sidekick that is never thought: where the cleaning up fails, it would not be started again by us, either.
+    """
+    policy = (raw["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no"
+    return raw["State"]["Status"] == "stopped" and policy != "no" and "remora.sidekick" not in (raw["Config"].get("Labels") or {})
 
 
 def sandbox(parent: Mapping[str, Any]) -> str:
