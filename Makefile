@@ -35,6 +35,9 @@ soak: env engine ## the long runs, whole
 	@tools/podman up && settings=$$(tools/podman env) && eval "$$settings" && \
 		.venv/bin/pytest -m engine tests/engine/test_following.py tests/engine/test_attaching.py
 
+recordings: env ## record anew what the engine that DOCKER_HOST names tells and shows, or of some lives: make recordings L="stop oom"
+	@$(ENGINE) && $(PYTHON) tests/recordings/record.py $(L)
+
 bench: env engine ## every figure, or those of one script: make bench B=NAME
 	@$(ENGINE) && for script in $(if $(B),bench/$(B).py,bench/[a-z]*.py); do $(PYTHON) $$script || exit 1; done
 
@@ -45,4 +48,4 @@ engine-down: ## stop the private engine, where one was started
 	@tools/podman down
 	@tools/engine down
 
-.PHONY: help env engine demo demo-down check test soak bench docs engine-down
+.PHONY: help env engine demo demo-down check test soak recordings bench docs engine-down

@@ -38,7 +38,7 @@ from remora.witness import Witness
 MANY = 300  # containers, above which what changed comes before the whole
 FEW = 1 / 3  # of them: more is not worth being picked out
 BATCHES = 4  # plans that may be under way side by side
-ASKED = ("kill", "stop")  # that somebody asked for an end is for the witness: the end itself is another event
+ASKED = "kill"  # that somebody asked for an end is for the witness: the end itself is another event
 TICK = 1.0  # seconds between two looks at the ops file
 
 Clock = Callable[[], float]
@@ -217,7 +217,7 @@ class Watch:
 
     def hear(self, event: Event | None, now: float) -> None:
         """Note which container an event is about, if that is one of ours."""
-        if event is None or event.action in ASKED or not self.concerns(event):
+        if event is None or event.action == ASKED or not self.concerns(event):
             return
         self.changed.add(event.container)
         self.calm.nudge(now, urgent=event.action in URGENT and not event.of_sidekick)

@@ -24,10 +24,12 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import APIError
+from enginekit import Private
 
 REMORA = str(Path(sys.executable).with_name("remora"))
 DEBIAN = "debian:trixie-slim"
 LIMIT = 30.0
+PROC = Path("/proc")
 
 # An app that does nothing, and ends at once when it is told to.
 IDLE = f"image: {DEBIAN}, init: true, command: sleep infinity"
@@ -40,16 +42,23 @@ NAMESPACES = {"network": "net", "processes": "pid", "ipc": "ipc"}
 class Stack:
     """One test's stack."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, private: Private | None = None) -> None:
+        """In an empty folder, on the engine of the environment unless one of one's own is given."""
         self.run = uuid.uuid4().hex[:8]
         self.name = f"remora-test-{self.run}"
         self.began = int(time.time())
         self.folder = folder
-        self.client = docker.from_env(timeout=120)
+        self.private = private
+        self.client = docker.DockerClient(private.url, timeout=120) if private else docker.from_env(timeout=120)
         self.api = self.client.api
         self.podman = "Podman" in str(self.api.version().get("Components"))
         self.background: list[subprocess.Popen[bytes]] = []
-        self.env = {**os.environ, "REMORA_ENVIRONMENT": "prod", "REMORA_STATE": str(folder / "state")}
+        self.env = {
+            **os.environ,
+            **({"DOCKER_HOST": private.url} if private else {}),
+            "REMORA_ENVIRONMENT": "prod",
+            "REMORA_STATE": str(folder / "state"),
+        }
 
     def __enter__(self) -> Stack:
         return self
@@ -217,8 +226,12 @@ class Stack:
         return (
             len(running) == apps
             and sorted(pair[:2] for pair in beside) == sorted((app, sidekick) for app in running for sidekick in walls)
-            and all(together(each, running[app], walls[sidekick]) for app, sidekick, each in beside)
+            and all(self.together(each, running[app], walls[sidekick]) for app, sidekick, each in beside)
         )
+
+    def together(self, one: dict[str, Any], other: dict[str, Any], wall: str) -> bool:
+        """Whether two containers run in one namespace."""
+        return together(one, other, wall, self.private.proc if self.private else PROC)
 
     def why(self) -> str:
         """How things stand, for a test that waited in vain."""
@@ -238,16 +251,16 @@ def label(container: dict[str, Any], word: str) -> str:
     return str(container["Config"]["Labels"].get(f"remora.{word}", ""))
 
 
-def together(one: dict[str, Any], other: dict[str, Any], wall: str) -> bool:
+def together(one: dict[str, Any], other: dict[str, Any], wall: str, proc: Path = PROC) -> bool:
     """Whether two containers run in one namespace."""
-    return namespace(one, wall) == namespace(other, wall) != ""
+    return namespace(one, wall, proc) == namespace(other, wall, proc) != ""
 
 
-def namespace(container: dict[str, Any], wall: str) -> str:
+def namespace(container: dict[str, Any], wall: str, proc: Path = PROC) -> str:
     """The namespace that a container is in right now, as the kernel names it: `net:[4026532281]`; "" for one that does not run."""
     try:
         pid = container["State"]["Pid"]
-        return str(Path(f"/proc/{pid}/ns/{NAMESPACES[wall]}").readlink()) if pid else ""
+        return str((proc / f"{pid}/ns/{NAMESPACES[wall]}").readlink()) if pid else ""
     except FileNotFoundError:
         return ""
 
