@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -24,24 +25,31 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to stop
+    code, words = ended()
+    from remora.output import part, remark
+
+    if words:
+        remark(words)
+    part()
+    sys.exit(code)
+
+
+def ended() -> tuple[int, str]:
+    """Run what the command line asks for; gives the exit code, and what there is to say of it."""
     try:
         code = remora.main(standalone_mode=False, prog_name="remora")
     except click.ClickException as error:
-        print(misused(error), file=sys.stderr)
-        code = error.exit_code
+        return error.exit_code, misused(error)
     except click.exceptions.Exit as error:
-        code = error.exit_code
+        return error.exit_code, ""
     except (click.Abort, KeyboardInterrupt):
-        print("\ninterrupted; what was done is consistent, the same command goes on from there", file=sys.stderr)
-        code = INTERRUPTED
+        return INTERRUPTED, "\ninterrupted; what was done is consistent, the same command goes on from there"
     except RemoraError as error:
-        print(f"remora: {error}", file=sys.stderr)
-        code = USAGE if isinstance(error, WrongUsage) else FIXABLE
+        return USAGE if isinstance(error, WrongUsage) else FIXABLE, f"remora: {error}"
     except Exception:
-        traceback.print_exc()
-        print(f"remora {__version__}: this is a bug of remora's, not of yours; please report it with the lines above", file=sys.stderr)
-        code = BUG
-    sys.exit(code if isinstance(code, int) else DONE)
+        ours = f"remora {__version__}: this is a bug of remora's, not of yours; please report it with the lines above"
+        return BUG, f"{traceback.format_exc()}{ours}"
+    return (code if isinstance(code, int) else DONE), ""
 
 
 def misused(error: click.ClickException) -> str:
@@ -129,7 +137,34 @@ TAKE_OVER = click.option("--take-over", is_flag=True, help="Take the stack's sid
 VOLUMES = click.option("-v", "--volumes", is_flag=True, help="Remove volumes, too: the sidekicks' own, and with `down` those of the stack.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Verb(click.Command):
+    """A verb. Help whose reader has seen enough is help all the same; click would call it a failure."""
+
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        with helping():
+            return super().make_context(*given, **more)
+
+
+class Verbs(Verb, click.Group):
+    """All of them."""
+
+    command_class = Verb
+
+
+@contextmanager
+def helping() -> Iterator[None]:
+    """Around what click prints by itself."""
+    from remora.output import discard, written
+
+    try:
+        with written():
+            yield
+    except BrokenPipeError:
+        discard()
+        raise click.exceptions.Exit(DONE) from None
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "--version", prog_name="remora")
 def remora() -> None:
     """Attach sidekicks (log shippers, exporters, anything) to the containers of a Compose stack, from outside.

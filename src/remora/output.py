@@ -47,12 +47,12 @@ class Output:
         """A remark that `--quiet` silences; `facts` are for those who read logs by machine."""
         if not self.quiet:
             self.clear()
-            print(text, file=sys.stderr)
+            remark(text)
 
     def warn(self, text: str, **facts: Any) -> None:
         """A remark that nothing silences."""
         self.clear()
-        print(text, file=sys.stderr)
+        remark(text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table: drawn on a terminal, tab-separated elsewhere."""
@@ -81,11 +81,11 @@ class Output:
     def step(self, text: str) -> None:
         if self.live:
             width = os.get_terminal_size(sys.stderr.fileno()).columns
-            print(f"\r\033[K{DIM}{text[: width - 1]}{RESET}", end="", file=sys.stderr, flush=True)
+            remark(f"\r\033[K{DIM}{text[: width - 1]}{RESET}", end="")
 
     def clear(self) -> None:
         if self.live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            remark("\r\033[K", end="")
 
 
 class Log(Output):
@@ -105,7 +105,7 @@ class Log(Output):
         words = text.removeprefix("remora: ").removeprefix("! ")
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         given = {"time": time, "level": level, "words": words, **({"facts": facts} if facts else {})}
-        print(json.dumps(given, default=str), file=sys.stderr, flush=True)
+        remark(json.dumps(given, default=str))
 
 
 def terminal(stream: TextIO | None) -> bool:
@@ -132,6 +132,25 @@ def flush() -> None:
             sys.stdout.flush()
 
 
-def discard() -> None:
-    """What is still to be printed goes nowhere, so that it fails no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def remark(text: str, end: str = "\n") -> None:
+    """A piece of standard error; that its reader has gone, or its disk is full, stops nothing of what we do."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        discard(sys.stderr)
+    except OSError:
+        pass  # what is held back is written when there is room again
+
+
+def part() -> None:
+    """At the end: what standard error could not take is no reason for another exit code."""
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO | None = None) -> None:
+    """What is still to be printed, to standard output unless said, goes nowhere, so that it fails no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())

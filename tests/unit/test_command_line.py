@@ -86,7 +86,9 @@ def test_a_kind_that_there_is_not(remora):
 # ---- standard output ----
 
 
-@pytest.mark.parametrize("words", [["schema"], ["kinds", "logs"], ["completion", "bash"]])
+@pytest.mark.parametrize(
+    "words", [["schema"], ["kinds", "logs"], ["completion", "bash"], ["--help"], ["plan", "--help"], ["--version"]], ids=" ".join
+)
 def test_a_reader_who_has_seen_enough_is_no_error(words):
     reader, writer = os.pipe()
     os.close(reader)
@@ -95,7 +97,17 @@ def test_a_reader_who_has_seen_enough_is_no_error(words):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("words", [["schema"], ["kinds"], ["completion", "bash"]])
+@pytest.mark.parametrize("code, words", [(2, "xyzzy"), (2, ""), (1, "images list -H unix:///nowhere.sock"), (0, "kinds")])
+@pytest.mark.parametrize("lost", ["2>/dev/full", "2>&1 | true"])
+def test_words_that_nobody_can_read_change_no_exit_code(code, words, lost):
+    """A reader of standard error who has gone, and a disk of it that is full."""
+    script = f'trap "" PIPE; sleep 0.05; "$0" {words} {lost}; exit ${{PIPESTATUS[0]}}'
+    assert subprocess.run(["bash", "-c", script, REMORA], capture_output=True).returncode == code
+
+
+@pytest.mark.parametrize(
+    "words", [["schema"], ["kinds"], ["completion", "bash"], ["--help"], ["plan", "--help"], ["--version"]], ids=" ".join
+)
 def test_a_disk_that_is_full(words):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([REMORA, *words], stdout=full, stderr=subprocess.PIPE)
