@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from remora import files
 from remora.core import ops as ops_file
 from remora.core import override, project, weave
 from remora.core.engine import Engine
@@ -170,17 +171,12 @@ def save(stack: str, environment: str, text: str) -> Path:
     """Keep the generated override in the state folder, whole or not at all. Raises RemoraError where that fails."""
     folder = state_folder()
     path = folder / f"{'host' if stack == '*' else stack}.{environment}.override.yaml"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         if path.exists() and path.read_text() == text:
             return path
         check_version()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            temporary.write_text(text)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.write(path, text)
     except OSError as error:
         raise RemoraError(
             f"{folder}: the state folder cannot be written: {error.strerror}; make room, or name another with REMORA_STATE"

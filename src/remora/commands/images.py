@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from remora.engines.docker import Docker
 from remora.engines.host import find
 from remora.engines.tunnel import reach
 from remora.errors import RemoraError, WrongUsage, choices
+from remora.files import whole
 from remora.output import Output
 
 
@@ -37,7 +37,7 @@ def run(action: str, file: str | None, only: str | None, host: str | None, as_js
         case "build":
             build(engine, tags, there, out)
         case "save":
-            with whole(Path(file or "")) as kept:
+            with kept_in(Path(file or "")) as kept:
                 build(engine, tags, there, out)
                 for piece in engine.save(sorted(tags.values())):
                     kept.write(piece)
@@ -57,19 +57,13 @@ def build(engine: Docker, tags: dict[str, str], there: frozenset[str], out: Outp
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there when all of it is written, and not before."""
-    temporary = path.parent / f".{path.name}.part"
+def kept_in(path: Path) -> Iterator[BinaryIO]:
+    """The file to save to, whole or not at all. Raises RemoraError."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        with temporary.open("wb") as file:
+        with whole(path) as file:
             yield file
-        temporary.replace(path)
     except OSError as error:
         raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(engine: Docker, path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from remora import files
 from remora.cli import DONE, FIXABLE
 from remora.core import parity, project
 from remora.core.document import Strict
@@ -111,7 +112,7 @@ def keep(found: Half, path: Path) -> None:
     }
     kept = {**facts, "environment": side.environment, "source": side.source, "allowed": found.allowed}
     try:
-        path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
+        files.write(path, json.dumps(kept, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise RemoraError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
+from remora import files
 from remora.cli import DONE
 from remora.core.overlay import overlay, write
 from remora.core.sidekick import App
@@ -36,10 +36,8 @@ def user(session: Session, app: App) -> str | None:
 
 
 def save(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Raises RemoraError."""
     try:
-        temporary.write_text(text)
-        temporary.replace(path)
+        files.write(path, text)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RemoraError(f"-o {path}: cannot be written: {error.strerror}") from None
