@@ -13,7 +13,7 @@ from stackkit import IDLE, Stack, Visitor, name, until
 pytestmark = pytest.mark.engine
 
 WALLS = {"net": "network", "proc": "processes"}
-BOTH = {"net": "for: web, walls: {network: true}", "proc": "for: web, walls: {processes: true}"}
+BOTH = {"net": "for: web, walls: {network: true}", "proc": "for: web, walls: {processes: true, may_hold: true}"}
 
 
 @pytest.mark.podman

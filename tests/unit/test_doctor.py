@@ -78,7 +78,7 @@ def test_what_is_missing_is_said(facts: Facts, finding: Finding) -> None:
             PODMAN,
             "walls",
             "partly",
-            "Podman removes no container whose processes or ipc a sidekick shares: Compose cannot recreate that app container",
+            "Podman cannot remove or recreate an app container whose processes or ipc a sidekick shares, so these walls are refused",
             id="walls of Podman",
         ),
         pytest.param(PODMAN, "watch", "yes", "starts, restarts and ends are followed", id="Podman 5"),

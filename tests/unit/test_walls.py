@@ -1,10 +1,14 @@
 """Which mount of an app shows a path, and what cannot be shared."""
 
 import pytest
+from worlds import coming, context, read, shop
 
+from remora.core import weave
 from remora.core.sidekick import App
 from remora.core.walls import Closed, covering, named
-from remora.core.world import Mount
+from remora.core.world import EngineFacts, Mount
+from remora.errors import RemoraError
+from remora.sidekicks import KINDS
 
 APP = App(
     "shop",
@@ -68,3 +72,38 @@ def test_a_volume_that_is_not_there():
 def test_an_app_may_have_no_mounts():
     with pytest.raises(Closed, match=r"what lies outside of it: none$"):
         covering(App("shop", "web", "1", "web"), "/x")
+
+
+def on(engine, walls):
+    """The walls that a sidekick of web gets on an engine."""
+    text = f"""
+        environments: {{prod: {{attach: [x]}}}}
+        sidekicks:
+          x: {{kind: container, image: busybox, for: web,
+              walls: {walls}}}
+    """
+    found = read(text)
+    return weave.weave(found, coming(shop()), context(found, facts=EngineFacts(engine)), KINDS).specs[0].walls
+
+
+@pytest.mark.parametrize("walls", ["{processes: true}", "{ipc: true}", "{network: true, processes: true}"])
+def test_a_wall_that_would_hold_the_app_container_is_refused_where_it_does(walls):
+    wall = "ipc" if "ipc" in walls else "processes"
+    assert wall in on("docker", walls)
+    assert wall in on("podman", walls.replace("}", ", may_hold: true}"))
+    with pytest.raises(RemoraError) as refused:
+        on("podman", walls)
+    assert str(refused.value) == (
+        f"remora.yaml:4: sidekicks.x.walls: Podman cannot remove or recreate shop-web-1 while a sidekick shares its `{wall}`: "
+        "leave that wall closed, or accept it with `may_hold: true` beside it"
+    )
+
+
+def test_a_wall_that_holds_nothing_is_open_everywhere():
+    assert on("podman", "{network: true, files: /var/log/nginx}") == ("network",)
+
+
+def test_to_accept_the_hold_makes_no_other_container():
+    found = [read(f"environments: {{prod: {{attach: [x]}}}}\nsidekicks: {{x: {{kind: container, image: a, for: web, walls: {walls}}}}}")
+             for walls in ("{ipc: true}", "{ipc: true, may_hold: true}")]  # fmt: skip
+    assert len({weave.weave(each, coming(shop()), context(each), KINDS).specs[0].digest for each in found}) == 1

@@ -89,10 +89,9 @@ def caps(found: Engine) -> Iterator[Finding]:
 def walls(found: Engine) -> Iterator[Finding]:
     """What sharing costs the app."""
     if found.name == "podman":
-        why = "Podman removes no container whose processes or ipc a sidekick shares: Compose cannot recreate that app container"
-        yield Finding(
-            "walls", "partly", why, "`remora detach` before such an app container is recreated or removed, and `remora attach` after"
-        )
+        why = "Podman cannot remove or recreate an app container whose processes or ipc a sidekick shares, so these walls are refused"
+        todo = "leave them closed; or accept it with `walls: {may_hold: true}`, and `remora detach` before the app container is recreated"
+        yield Finding("walls", "partly", why, todo)
     else:
         yield Finding("walls", "yes", "files, network, processes and ipc of app containers can be shared")
 

@@ -70,7 +70,7 @@ class Caps:
 
 
 POLICIES = {"always": "unless-stopped", "on-failure": "on-failure", "no": "no"}  # the ops file's word → the engine's
-NOT_ITSELF = ("why", "parent", "first", "depth", "give_up_after")  # what may change while it stays the same container
+NOT_ITSELF = ("why", "parent", "first", "depth", "give_up_after", "may_hold")  # what may change while it stays the same container
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class Spec:
     secrets: tuple[tuple[str, str], ...] = ()  # file name under /run/secrets, reference
     walls: tuple[str, ...] = ()  # of network, processes, ipc: the namespaces shared with the host
     network: str = "none"  # its own network, where the network wall is closed
+    may_hold: bool = False  # though its walls keep the app container from being removed, as on Podman
     user: str = ""
     caps: Caps = Caps()
     cap_add: tuple[str, ...] = ()

@@ -1,14 +1,17 @@
-"""Opening the wall of files: which mount of the app shows a path, and how a sidekick gets at it."""
+"""Opening walls: which mount of the app shows a path, and which walls an engine cannot open without holding the app container."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from remora.core.sidekick import App
+from remora.core.kind import Unwoven
+from remora.core.sidekick import App, Spec
 from remora.core.world import Mount
 from remora.errors import listed
+
+HOLDING = {"podman": ("processes", "ipc")}  # engine → walls that keep an app container from being removed
 
 
 class Closed(Exception):
@@ -43,3 +46,20 @@ def shareable(app: App, mount: Mount) -> Mount:
 
 def outside(app: App) -> str:
     return listed(mount.target for mount in app.mounts if mount.type != "tmpfs")
+
+
+def refuse_holding(engine: str, specs: Iterable[Spec]) -> None:
+    """Raises Unwoven for walls that keep the app container from being removed or recreated, unless ops accept that."""
+    for spec in specs:
+        holding = [wall for wall in spec.walls if wall in HOLDING.get(engine, ())]
+        if holding and not spec.may_hold:
+            raise Unwoven("walls", held(engine, spec.host, holding))
+
+
+def held(engine: str, host: str, walls: Iterable[str]) -> str:
+    """What is wrong with walls that hold an app container, and what to do."""
+    named = listed(walls).replace(", ", " and ")
+    return (
+        f"{engine.capitalize()} cannot remove or recreate {host} while a sidekick shares its {named}: "
+        "leave that wall closed, or accept it with `may_hold: true` beside it"
+    )

@@ -9,6 +9,7 @@ from remora.core.kind import Failed, Kind, Unwoven
 from remora.core.ops import Differences, Limits, Ops
 from remora.core.project import Project, Service
 from remora.core.sidekick import App, Caps, Context, Spec, observed
+from remora.core.walls import refuse_holding
 from remora.core.world import NEEDS, STACK, World
 from remora.errors import RemoraError
 
@@ -72,7 +73,9 @@ def one(ops: Ops, name: str, kinds: Mapping[str, Kind], apps: Sequence[App], con
             give_up_after=settings.give_up_after,
             caps=capped(settings.limits),
         )
-        return list(kind.specs(name, settings, apps, given)), list(kind.faults(settings, apps))
+        found = list(kind.specs(name, settings, apps, given))
+        refuse_holding(context.engine.name, found)
+        return found, list(kind.faults(settings, apps))
     except Unwoven as error:
         raise ops.document.fault((*path, error.setting) if error.setting else path, str(error)) from error
 

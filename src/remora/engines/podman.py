@@ -5,7 +5,9 @@ the rest is done in another way. Starting a container would start those whose na
 
 Podman removes no container whose namespaces another shares by its id, and Compose could then neither recreate nor remove an app
 container. So a sidekick that shares nothing but the network joins it by the path of its namespace, which has a name that is never
-used again: what the app container was is of no concern to Podman then. It is made anew for each of the app container's lives.
+used again: what the app container was is of no concern to Podman then. It is made anew for each of the app container's lives. Processes
+and ipc have no such path but `/proc/PID/ns`, and a PID is used again: a sidekick that Podman starts by itself, as after a reboot, would
+find itself among the processes of whoever has that PID now, the host's own too. So these walls are refused, unless ops accept the hold.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 from remora.core import doctor
 from remora.core.event import OPENED
 from remora.core.sidekick import Spec
+from remora.core.walls import held
 from remora.core.world import Container, EngineFacts
 from remora.engines import inspection
 from remora.engines.answers import Missing, Refusal
@@ -154,8 +157,19 @@ class Podman(Docker):
         found = super().body(spec)
         parent = self.client.inspect_container(spec.parent) if spec.walls == ("network",) else {}
         if not sandbox(parent):
-            return found
+            return self.without_path(found, spec, parent)
         return joined({**found, "Labels": {**found["Labels"], BODY: json.dumps(found)}}, parent)
+
+    def without_path(self, found: dict[str, Any], spec: Spec, parent: Mapping[str, Any]) -> dict[str, Any]:
+        """That of a sidekick whose app container has no path to its network: it has the host's, or none, or the sidekick shares more.
+
+        Raises RemoraError for what would hold the app container.
+        """
+        if spec.walls == ("network",) and parent["HostConfig"]["NetworkMode"] == "host":
+            return {**found, "HostConfig": {**found["HostConfig"], "NetworkMode": "host"}}
+        if spec.walls == ("network",) and not spec.may_hold:
+            raise RemoraError(f"{spec.why}: sidekicks.{spec.sidekick}.walls: {held(self.name, spec.host, ['network'])}")
+        return found
 
     def again(self, container: str) -> None:
         raw = self.client.inspect_container(container)

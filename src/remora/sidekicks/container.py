@@ -59,6 +59,10 @@ class Walls(Strict):
     network: bool = Field(False, description="the app's network stack: its localhost is the sidekick's")
     processes: bool = Field(False, description="the app's process space; its files appear at /proc/1/root")
     ipc: bool = Field(False, description="the app's System V IPC and POSIX queues; the app must be started with `ipc: shareable`")
+    may_hold: bool = Field(
+        False,
+        description="have `processes` and `ipc` on Podman, too, which removes and recreates no app container meanwhile",
+    )
 
 
 def command(value: object) -> object:
@@ -168,6 +172,7 @@ def spec(name: str, settings: Settings, app: App, context: Context) -> Spec:
         tmpfs=settings.tmpfs,
         secrets=tuple(sorted(settings.secrets.items())),
         walls=open_walls,
+        may_hold=settings.walls.may_hold,
         network="" if settings.walls.network else settings.network,
         user=(app.user or SAME) if settings.user == SAME else settings.user or "",
         caps=context.caps,
