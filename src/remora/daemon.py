@@ -393,6 +393,7 @@ def portion(world: World, changed: Collection[str]) -> World:
     if len(touched) < len(changed):  # what is gone, and what is known by its name
         touched += [each for each in world.containers if each.name in changed]
     apps = {*changed, *(each.labels.get("remora.parent", "") for each in touched)} - {""}
+    apps -= {each.id for each in touched if not each.claims and world.helps(each)}
     hosts = {world.by_id[each].name for each in apps if each in world.by_id and not world.by_id[each].is_sidekick}
     near = {each for key in (*apps, *hosts) for each in world.beside.get(key, ())}
     return replace(world, containers=tuple(world.by_id[each] for each in sorted(near | (apps & world.by_id.keys()))))

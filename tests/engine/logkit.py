@@ -57,7 +57,7 @@ class Kit:
         self.client = docker.from_env(timeout=120)
         self.api = self.client.api
         self.run = uuid.uuid4().hex[:8]
-        self.labels = {"remora.test": self.run}
+        self.labels = {"test.remora": self.run}
         self.image = image(self.client)
         self.root = f"{self.client.info()['DockerRootDir']}/containers"
         self.network = self.name("net")
@@ -72,7 +72,7 @@ class Kit:
 
     def close(self) -> None:
         """Remove everything of this run."""
-        mine = {"label": f"remora.test={self.run}"}
+        mine = {"label": f"test.remora={self.run}"}
         for each in self.client.containers.list(all=True, filters=mine):
             each.remove(force=True, v=True)
         for network in self.client.networks.list(filters=mine):

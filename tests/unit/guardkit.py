@@ -41,8 +41,9 @@ class Facts:
 
     all = (
         Seen("a" * 64, "shop-web-1", {"com.docker.compose.project": "shop"}, "running", MODES),
-        Seen("b" * 64, "shop-web-1.probe", OWN, "running", {"NetworkMode": f"container:{'a' * 64}"}),
-        Seen("c" * 64, "forged", OWN, "running", MODES),
+        Seen("b" * 64, "shop-web-1.probe", OWN, "running", {"NetworkMode": f"container:{'a' * 64}"}, OWN[MARK]),
+        Seen("c" * 64, "forged", OWN, "running", MODES, OWN[MARK]),
+        Seen("7" * 64, "shop-web-2.probe", labelled("shop-web-2.probe"), "running", MODES),
         Seen("d" * 64, "copied", {"remora.sidekick": "probe", "remora.stack": "shop"}, "running", MODES),
         Seen("e" * 64, "carrier", {"remora.sidekick": "probe", "remora.carrier": "remora_x_secrets"}, "created", {"NetworkMode": "none"}),
         Seen("f" * 64, "carrier-that-runs", {"remora.sidekick": "probe", "remora.carrier": "remora_x_secrets"}, "running", MODES),

@@ -9,7 +9,7 @@ from worlds import read
 from remora.core.explain import barred, beside, explain, reasons_of
 from remora.core.selector import CONDITIONS
 from remora.core.sidekick import App
-from remora.core.world import MARK, ONE_OFF, STACK, Container, EngineFacts, World, mark
+from remora.core.world import MARK, ONE_OFF, SIGN, STACK, Container, EngineFacts, World, mark
 
 WEB = App(
     "shop",
@@ -144,10 +144,20 @@ def test_a_name_of_many_lines_is_told_on_one():
 
 HERE = EngineFacts(id="E")
 LABELS = {"remora.stack": "shop", "remora.sidekick": "net", "remora.parent": "1" * 64, "remora.ops": "/srv/remora.yaml"}
-OURS = Container("2" * 64, "shop-web-1.net", labels={**LABELS, MARK: mark("E", "shop-web-1.net", LABELS)})
+
+
+def made(id, name, labels):
+    """A sidekick that remora made."""
+    sign = mark("E", name, labels)
+    return Container(id, name, labels={**labels, MARK: sign}, env={SIGN: sign})
+
+
+OURS = made("2" * 64, "shop-web-1.net", LABELS)
 WHOLE = {key: value for key, value in LABELS.items() if key != "remora.parent"}
-SHARED = Container("3" * 64, "shop.net", labels={**WHOLE, MARK: mark("E", "shop.net", WHOLE)})
-WORLD = World(HERE, (OURS, SHARED))
+SHARED = made("3" * 64, "shop.net", WHOLE)
+HELPER = Container("4" * 64, "helper", joins=(OURS.id,))
+PROXY = Container("5" * 64, "proxy", labels={STACK: "shop"}, joins=("9" * 64,))
+WORLD = World(HERE, (OURS, SHARED, HELPER, PROXY))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +199,45 @@ WORLD = World(HERE, (OURS, SHARED))
             id="copied labels",
         ),
         pytest.param(
+            Container("1", "shop-web-1.net", labels=OURS.labels),
+            "shop",
+            "it carries the labels of a sidekick, but remora did not make it: it is left alone, and never selected",
+            id="copied labels and name",
+        ),
+        pytest.param(
+            Container("1", "web", labels={STACK: "shop", "remora.stack": "a", "remora.parent": "1"}),
+            "shop",
+            "it carries `remora.parent`, `remora.stack`, which only remora sets: it is left alone, and gets no sidekick",
+            id="other labels of remora's",
+        ),
+        pytest.param(
+            Container("1", "x", labels={"remora.helper": ""}),
+            "*",
+            "its label `remora.helper` says that a sidekick started it: it gets no sidekick",
+            id="what says that it is a helper",
+        ),
+        pytest.param(
+            HELPER,
+            "*",
+            "it shares the namespaces of the sidekick `shop-web-1.net`: it is a helper of it, and gets no sidekick",
+            id="a helper",
+        ),
+        pytest.param(
+            Container("1", "x", joins=(HELPER.id,)),
+            "*",
+            "it shares the namespaces of the sidekick `shop-web-1.net`: it is a helper of it, and gets no sidekick",
+            id="a helper of a helper",
+        ),
+        pytest.param(
+            Container("1", "x", joins=("8" * 64,)),
+            "*",
+            f"it shares namespaces of {'8' * 12}, which is gone, and gets no sidekick",
+            id="what joined a container that is gone",
+        ),
+        pytest.param(PROXY, "shop", "", id="a service that joined another container"),
+        pytest.param(Container("1", "x", joins=(PROXY.id,)), "*", "", id="what joined an app container"),
+        pytest.param(Container("1", "x", joins=("1",)), "*", "", id="what joined itself"),
+        pytest.param(
             Container("1", "x", labels={STACK: "shop", "remora.sidekick": "net"}),
             "shop",
             "it is the sidekick `net` out of an overlay that Compose started, and a sidekick is never selected",
@@ -197,7 +246,9 @@ WORLD = World(HERE, (OURS, SHARED))
     ],
 )
 def test_what_is_never_selected(container, stack, words):
-    assert barred(container, WORLD, stack) == words
+    world = World(HERE, (*WORLD.containers, container))
+    assert barred(container, world, stack) == words
+    assert (container in world.apps) == (not words or "this ops file is for" in words)
 
 
 def test_what_is_attached_now_is_beside_it_or_for_the_whole_stack():

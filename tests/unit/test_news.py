@@ -11,7 +11,7 @@ from remora.core.lives import Look
 from remora.core.news import VOCABULARY, Moment, News
 from remora.core.plan import Attach, Detach, GiveUp, Prepare, Start, Stop
 from remora.core.sidekick import Caps, Spec
-from remora.core.world import MARK, NUMBER, ONE_OFF, SERVICE, STACK, Container, EngineFacts, World, mark
+from remora.core.world import MARK, NUMBER, ONE_OFF, SERVICE, SIGN, STACK, Container, EngineFacts, World, mark
 from remora.errors import RemoraError
 
 ENGINE = EngineFacts(id="FAKE")
@@ -26,8 +26,17 @@ def app(name="shop-web-1", number="1", **more):
 
 def sidekick(name="shop-web-1.probe", parent="shop-web-1", role="", **more):
     labels = {"remora.stack": "shop", "remora.sidekick": "probe", "remora.role": role, "remora.parent": parent} | more.pop("labels", {})
-    labels[MARK] = mark(ENGINE.id, name, labels)
-    given = {"id": name, "name": name, "labels": labels, "started_at": SECOND, "memory": 64 << 20, "restart": "unless-stopped"}
+    sign = mark(ENGINE.id, name, labels)
+    labels[MARK] = sign
+    given = {
+        "id": name,
+        "name": name,
+        "labels": labels,
+        "env": {SIGN: sign},
+        "started_at": SECOND,
+        "memory": 64 << 20,
+        "restart": "unless-stopped",
+    }
     return Container(**given | more)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from remora.core.plan import Attach, Detach, Prepare, Start, Stop, plan, prepared
 from remora.core.sidekick import Spec
-from remora.core.world import MARK, STACK, Container, World, mark
+from remora.core.world import MARK, SIGN, STACK, Container, World, mark
 from remora.errors import RemoraError
 
 OPS = "/srv/remora.yaml"
@@ -22,7 +22,8 @@ def sidekick(spec=SPEC, started_at="2024-01-01T00:00:06Z", **more):
 
 def made(id, name, labels, **more):
     """A container that remora made."""
-    return Container(id, name, labels={**labels, MARK: mark("", name, labels)}, **more)
+    sign = mark("", name, labels)
+    return Container(id, name, labels={**labels, MARK: sign}, env={SIGN: sign}, **more)
 
 
 def words(actions):

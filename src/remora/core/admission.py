@@ -48,6 +48,7 @@ class Seen:
     labels: Mapping[str, str] = field(default_factory=dict)
     state: str = "running"
     modes: Mapping[str, str] = field(default_factory=dict)  # NetworkMode, PidMode and IpcMode
+    sign: str = ""  # the mark as its env has it
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from remora.core.ops import Ops
 from remora.core.selector import CONDITIONS, Facts, Selector, port_matches, spellings
 from remora.core.sidekick import App
-from remora.core.world import ONE_OFF, STACK, Container, World
+from remora.core.world import STACK, Container, World
 from remora.errors import listed
 
 Place = tuple[str | int, ...]
@@ -187,13 +187,26 @@ def barred(container: Container, world: World, stack: str) -> str:
     """Why no sidekick of `stack` can ever be for this container; "" where its conditions decide."""
     if container.is_sidekick:
         return sidekick_barred(container, world)
-    if container.labels.get(ONE_OFF, "False") == "True":
+    if container.claims:
+        return helper_barred(container)
+    if container.is_one_off:
         return "it is a one-off that `docker compose run` started, and no app container: it gets no sidekick"
     its = container.labels.get(STACK, "")
     if stack not in ("*", its):
         whose = f"of the stack `{its}`" if its else "of no stack"
         return f"it is {whose}, and this ops file is for `{stack}`: it gets no sidekick of it"
+    if host := world.helps(container):
+        known = any(each.name == host for each in world.containers)
+        where = f"the namespaces of the sidekick `{host}`: it is a helper of it" if known else f"namespaces of {host}, which is gone"
+        return f"it shares {where}, and gets no sidekick"
     return ""
+
+
+def helper_barred(container: Container) -> str:
+    """What carries labels of remora's own without being a sidekick."""
+    if "remora.helper" in container.labels:
+        return "its label `remora.helper` says that a sidekick started it: it gets no sidekick"
+    return f"it carries {listed(container.claims)}, which only remora sets: it is left alone, and gets no sidekick"
 
 
 def sidekick_barred(container: Container, world: World) -> str:

@@ -109,8 +109,8 @@ def carries(found: Seen) -> bool:
 
 def is_own(found: Seen, facts: Facts) -> bool:
     """Whether remora made it on this engine; labels that stand on another container than theirs do not count."""
-    marked = "remora.sidekick" in found.labels and found.labels.get(MARK) == mark(facts.engine(), found.name, found.labels)
-    return marked or carries(found)
+    marked = found.labels.get(MARK) == found.sign == mark(facts.engine(), found.name, found.labels)
+    return ("remora.sidekick" in found.labels and marked) or carries(found)
 
 
 def owned(asked: Asked) -> Seen:

@@ -9,7 +9,7 @@ from typing import Any
 
 from remora.core.news import Hearing, Moment
 from remora.core.units import sized
-from remora.core.world import ONE_OFF, STACK, Container, World
+from remora.core.world import STACK, Container, World
 
 KILLED = 137  # 128 + SIGKILL
 ASKED_TO_END = 143  # 128 + SIGTERM
@@ -54,7 +54,7 @@ class Look:
 
     def is_app(self, container: Container) -> bool:
         mine = self.moment.stack in ("*", container.labels.get(STACK))
-        return mine and not container.is_sidekick and container.labels.get(ONE_OFF, "False") != "True"
+        return mine and self.after.is_app(container)
 
     def is_ours(self, container: Container) -> bool:
         """Whether it is a sidekick of this watcher's stack."""

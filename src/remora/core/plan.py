@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from remora.core.history import History
 from remora.core.sidekick import Spec
 from remora.core.world import Container, World
-from remora.errors import RemoraError
+from remora.errors import RemoraError, listed
 
 PREPARE, DETACH, ATTACH = range(3)
 ENDED = ("exited", "created", "dead")
@@ -142,7 +142,8 @@ def plan(
 def strangers(world: World, stack: str) -> tuple[str, ...]:
     """A sentence for each container that passes itself off as a sidekick."""
     return tuple(
-        f"container `{c.name}` carries the labels of a sidekick of {stack}, but remora did not make it: it is left alone"
+        f"container `{c.name}` carries {'the labels of a sidekick' if c.is_sidekick else listed(c.claims)}, "
+        "but remora did not make it: it is left alone, and gets no sidekick"
         for c in world.strangers(stack)
     )
 

@@ -14,7 +14,9 @@ NUMBER = "com.docker.compose.container-number"
 HASH = "com.docker.compose.config-hash"
 NEEDS = "com.docker.compose.depends_on"
 ONE_OFF = "com.docker.compose.oneoff"
+OURS = "remora."  # what the labels begin with that are remora's own
 MARK = "remora.mark"
+SIGN = "REMORA_MARK"  # the variable that says the same as the label: who copies labels copies no env
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def belongs(labels: Mapping[str, str], stack: str) -> bool:
 def mark(engine: str, name: str, labels: Mapping[str, str]) -> str:
     """A checksum of the labels by which remora knows its own, over the engine and the name that they were given on.
 
-    Whoever may start containers could compute it, but is root on the host anyway. It tells labels that were copied, or made up by
-    somebody who does not know better, from those of remora.
+    It stands in a label and in a variable. Whoever may start containers could compute it, but is root on the host anyway. It tells
+    labels that were copied, or made up by somebody who does not know better, from those of remora.
     """
     ours = sorted((key, value) for key, value in labels.items() if key.startswith("remora.") and key != MARK)
     return hashlib.sha256(json.dumps([engine, name, ours]).encode()).hexdigest()[:16]
@@ -81,6 +83,7 @@ class Container:
     mounts: tuple[Mount, ...] = ()
     ports: frozenset[int] = frozenset()
     networks: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()  # ids of the containers whose namespaces it shares
     user: str = ""  # uid[:gid] where known, else as the image names it
     log_driver: str = "json-file"
     memory: int = 0  # the cap in bytes, 0 for none
@@ -96,6 +99,16 @@ class Container:
         return "remora.sidekick" in self.labels
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """Its labels that are remora's own: nothing that has one is an app container."""
+        return tuple(sorted(key for key in self.labels if key.startswith(OURS)))
+
+    @property
+    def is_one_off(self) -> bool:
+        """Whether `docker compose run` started it."""
+        return self.labels.get(ONE_OFF, "False") == "True"
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The app container that a sidekick is beside: its id as the sidekick names it, and its name."""
         parent, role = self.labels.get("remora.parent"), self.labels.get("remora.role")
@@ -106,7 +119,8 @@ class Container:
 
     def is_by(self, engine: EngineFacts) -> bool:
         """Whether remora made it on this engine: labels that stand on another container than theirs do not count."""
-        return MARK in self.labels and self.labels[MARK] == mark(engine.id, self.name, self.labels)
+        said = self.labels.get(MARK)
+        return said is not None and said == self.env.get(SIGN) == mark(engine.id, self.name, self.labels)
 
 
 @dataclass(frozen=True)
@@ -151,16 +165,45 @@ class World:
 
     @property
     def apps(self) -> tuple[Container, ...]:
-        """The app containers: never a sidekick, never a one-off `compose run`."""
-        return tuple(c for c in self.containers if not c.is_sidekick and c.labels.get(ONE_OFF, "False") != "True")
+        """The app containers: never a sidekick, never what a sidekick started, never a one-off `compose run`."""
+        return tuple(c for c in self.containers if self.is_app(c))
+
+    def is_app(self, container: Container) -> bool:
+        return not container.claims and not container.is_one_off and (not container.joins or not self.helps(container))
+
+    def helps(self, container: Container, above: tuple[str, ...] = ()) -> str:
+        """The name of the sidekick whose namespaces it shares, by way of another one too: it is a helper. "" for one that is none.
+
+        Where it joined a container that is gone, nobody can tell, and its id stands for the name; that Compose started it settles it.
+        """
+        for each in container.joins:
+            other = self.by_id.get(each)
+            if other is None and STACK not in container.labels:
+                return each[:12]
+            if other is None or each in above:
+                continue
+            if other.claims:
+                return other.name
+            if found := self.helps(other, (*above, container.id)):
+                return found
+        return ""
 
     def sidekicks(self, stack: str) -> tuple[Container, ...]:
         """What remora attached to `stack`; a sidekick out of an overlay file is Compose's."""
         return tuple(c for c in self.claiming(stack) if c.is_by(self.engine))
 
     def strangers(self, stack: str) -> tuple[Container, ...]:
-        """What carries the labels of a sidekick of `stack`, and is none that remora made."""
-        return tuple(c for c in self.claiming(stack) if not c.is_by(self.engine))
+        """What carries labels of remora's own and is nothing that remora made, among the containers of `stack`."""
+        known = ("remora.carrier", "remora.helper")
+        return tuple(
+            c
+            for c in self.containers
+            if c.claims
+            and not c.is_by(self.engine)
+            and not any(each in c.labels for each in known)
+            and not (STACK in c.labels and c.is_sidekick)
+            and belongs(c.labels, stack)
+        )
 
     def claiming(self, stack: str) -> tuple[Container, ...]:
         return tuple(c for c in self.containers if c.labels.get("remora.stack") == stack and STACK not in c.labels)

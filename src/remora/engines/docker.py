@@ -23,7 +23,7 @@ from remora.core.event import OPENED
 from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Stop, refuse_strangers
 from remora.core.sidekick import Spec
 from remora.core.uptime import seconds, unchanged
-from remora.core.world import MARK, STACK, Container, EngineFacts, World, mark
+from remora.core.world import STACK, Container, EngineFacts, World
 from remora.engines import inspection, recipes, secrets
 from remora.engines.answers import Missing, Refusal, in_words, innermost, reason, refusal, understood
 from remora.engines.host import Host
@@ -259,16 +259,17 @@ class Docker:
         wanted = set(names)
         with understood():
             found = self.rows({"name": [self.name_filter(name) for name in wanted]})
-            owners = {name.lstrip("/"): each["Labels"] for each in found for name in each["Names"]}
-        return {name: self.owner(name, labels) for name, labels in owners.items() if name in wanted}
+            ids = {name.lstrip("/"): each["Id"] for each in found for name in each["Names"]}
+        there = self.inspect(id for name, id in ids.items() if name in wanted)
+        return {each.name: self.owner(each) for each in there.values()}
 
     def name_filter(self, name: str) -> str:
         """The filter for the container with just this name."""
         return f"^/{re.escape(name)}$"
 
-    def owner(self, name: str, labels: Mapping[str, str]) -> str:
+    def owner(self, container: Container) -> str:
         """The stack whose sidekick a container is, "" for one that remora did not make."""
-        return labels.get("remora.stack", "") if labels.get(MARK) == mark(self.id, name, labels) else ""
+        return container.labels.get("remora.stack", "") if container.is_by(EngineFacts(id=self.id)) else ""
 
     @in_words()
     def networks(self) -> frozenset[str]:

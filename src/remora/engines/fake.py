@@ -19,7 +19,7 @@ from remora.core.plan import Action, Attach, Detach, GiveUp, Prepare, Start, Sto
 from remora.core.project import Project
 from remora.core.sidekick import App, Spec
 from remora.core.weave import predicted
-from remora.core.world import MARK, NUMBER, SERVICE, STACK, Container, EngineFacts, World, belongs, mark
+from remora.core.world import MARK, NUMBER, SERVICE, SIGN, STACK, Container, EngineFacts, World, belongs, mark
 from remora.errors import RemoraError
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
@@ -225,7 +225,7 @@ class FakeEngine:
             name=spec.name,
             image=spec.image,
             labels={**spec.labels, MARK: mark(self.facts.id, spec.name, spec.labels)},
-            env=dict(spec.env),
+            env={**dict(spec.env), SIGN: mark(self.facts.id, spec.name, spec.labels)},
             state="created",
             mounts=spec.mounts,
             networks=() if spec.network in ("", "none") else (spec.network,),

@@ -28,6 +28,8 @@ import h11
 
 from remora.core.admission import Absent, Network, Policy, Refused, Seen, Volume
 from remora.core.guard import Call, appetite, judge, message, refusal
+from remora.core.selector import variables
+from remora.core.world import SIGN
 from remora.engines import recipes
 from remora.errors import RemoraError
 
@@ -192,7 +194,9 @@ class Engine:
         if found is None:
             return None
         modes = {key: str(found["HostConfig"].get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")}
-        return Seen(found["Id"], found["Name"].lstrip("/"), found["Config"].get("Labels") or {}, found["State"]["Status"], modes)
+        config = found["Config"]
+        sign = variables(config.get("Env") or []).get(SIGN, "")
+        return Seen(found["Id"], found["Name"].lstrip("/"), config.get("Labels") or {}, found["State"]["Status"], modes, sign)
 
     @unreachable()
     def volume(self, name: str) -> Volume | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from remora.core.selector import variables
 from remora.core.sidekick import Spec
-from remora.core.world import MARK, Container, Mount, mark
+from remora.core.world import MARK, SIGN, Container, Mount, mark
 
 TMPFS = "rw,nosuid,nodev,size=64m"
 OWN_LOGS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
+MODES = {"network": "NetworkMode", "processes": "PidMode", "ipc": "IpcMode"}
 NO_EXPOSURE = 500  # oom_score_adj: when memory is short, a sidekick goes before any app
 LOW_SHARE = 256  # of cpu, where 1024 is what an app has when both want it
 
@@ -38,11 +39,18 @@ def container(raw: Mapping[str, Any], lean: bool = False) -> Container:
         mounts=mounts(raw),
         ports=frozenset(int(port.split("/")[0]) for port in {**(config.get("ExposedPorts") or {}), **(host.get("PortBindings") or {})}),
         networks=tuple(sorted(raw["NetworkSettings"].get("Networks") or {})),
+        joins=joined(host),
         user=config.get("User") or "",
         log_driver=host["LogConfig"]["Type"],
         memory=host.get("Memory") or 0,
         config={} if lean else raw,
     )
+
+
+def joined(host: Mapping[str, Any]) -> tuple[str, ...]:
+    """The containers whose namespaces it shares: the engine keeps their ids."""
+    modes = [str(host.get(mode) or "") for mode in MODES.values()]
+    return tuple(dict.fromkeys(mode.removeprefix("container:") for mode in modes if mode.startswith("container:")))
 
 
 def shared(pairs: Mapping[str, str]) -> dict[str, str]:
@@ -62,12 +70,13 @@ def mounts(raw: Mapping[str, Any]) -> tuple[Mount, ...]:
 
 def creation(spec: Spec, engine: str) -> dict[str, Any]:
     """The body of the create call of the engine whose id is `engine`."""
+    sign = mark(engine, spec.name, spec.labels)
     return {
         "Image": spec.image,
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "Cmd": None if spec.command is None else list(spec.command),
-        "Env": [f"{key}={value}" for key, value in spec.env],
-        "Labels": {**spec.labels, MARK: mark(engine, spec.name, spec.labels)},
+        "Env": [*(f"{key}={value}" for key, value in spec.env), f"{SIGN}={sign}"],
+        "Labels": {**spec.labels, MARK: sign},
         "User": spec.user,
         "StopTimeout": spec.stop_seconds,
         "HostConfig": {
@@ -94,8 +103,7 @@ def creation(spec: Spec, engine: str) -> dict[str, Any]:
 
 def namespaces(spec: Spec) -> dict[str, str]:
     """The shared namespaces, by the id of the app container, as the engine keeps them."""
-    modes = {"network": "NetworkMode", "processes": "PidMode", "ipc": "IpcMode"}
-    shared = {modes[wall]: f"container:{spec.parent}" for wall in spec.walls}
+    shared = {MODES[wall]: f"container:{spec.parent}" for wall in spec.walls}
     return {"NetworkMode": spec.network or "none", **shared}
 
 

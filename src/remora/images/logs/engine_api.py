@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from typing import Any
 
-from remora.images.logs.choice import Choice, Seen
+from remora.images.logs.choice import Choice, Seen, joined
 from remora.images.logs.engine_files import SHARE, SILENT, Piece
 from remora.images.logs.engine_http import Refused, Response, ask
 from remora.images.logs.jsonfile import CUT
@@ -132,7 +132,7 @@ class EngineApi:
 
     def __init__(self, settings: dict[str, Any], positions: dict[str, str], watch: Watch) -> None:
         self.socket = settings.get("socket", "/var/run/docker.sock")
-        self.choice = Choice(settings)
+        self.choice = Choice(settings, self.other)
         self.unfollowed = (*settings.get("filed", ["json-file"]), "none")  # logging drivers that are another's, or nobody's
         self.most = settings["spool"]["max_message_bytes"]
         self.positions = {key: json.loads(value) for key, value in positions.items()}
@@ -191,14 +191,20 @@ class EngineApi:
             follower.ended = lived
             follower.connect(self.socket)
 
+    def other(self, id: str) -> dict[str, Any] | None:
+        """A container by its id, None where there is none."""
+        try:
+            return described(ask(self.socket, f"/containers/{id}/json"))
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return None
+
     def learn(self, id: str, brief: dict[str, Any]) -> bool:
         """Look at a container for the first time; whether it is to be followed."""
         raw = ask(self.socket, f"/containers/{id}/json")
-        config, host = raw["Config"], raw["HostConfig"]
-        ports = [*(config.get("ExposedPorts") or {}), *(host.get("PortBindings") or {})]
-        about = {"Id": id, "Name": raw["Name"], "Image": config["Image"], "Labels": config.get("Labels") or {}}
-        seen = self.choice.chosen({**about, "Env": config.get("Env") or [], "Ports": ports})
-        driver = host["LogConfig"]["Type"]
+        config, seen = raw["Config"], self.choice.chosen(described(raw))
+        driver = raw["HostConfig"]["LogConfig"]["Type"]
         if seen and driver == "none":
             self.faulty[id] = f"container {seen.origin.container}: {SILENT}"
         if not seen or driver in self.unfollowed:
@@ -206,6 +212,20 @@ class EngineApi:
             return False
         self.followers[id] = Follower(seen, bool(config.get("Tty")), self.most, self.positions.pop(id, None))
         return True
+
+
+def described(raw: dict[str, Any]) -> dict[str, Any]:
+    """An inspection, as far as a choice needs it."""
+    config, host = raw["Config"], raw["HostConfig"]
+    return {
+        "Id": raw["Id"],
+        "Name": raw["Name"],
+        "Image": config["Image"],
+        "Labels": config.get("Labels") or {},
+        "Env": config.get("Env") or [],
+        "Ports": [*(config.get("ExposedPorts") or {}), *(host.get("PortBindings") or {})],
+        "Joins": joined(host),
+    }
 
 
 def seconds(at: str) -> int:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from remora.images.logs.choice import Choice, Seen
+from remora.images.logs.choice import Choice, Seen, joined
 from remora.images.logs.tail import Tail
 from remora.images.logs.watch import Watch
 
@@ -44,7 +44,7 @@ class EngineFiles:
 
     def __init__(self, settings: dict[str, Any], positions: dict[str, str], watch: Watch) -> None:
         self.root = settings.get("engine", "/engine")
-        self.choice = Choice(settings)
+        self.choice = Choice(settings, self.other)
         self.most = settings["spool"]["max_message_bytes"]
         self.positions = {key: json.loads(value) for key, value in positions.items()}
         self.known: dict[str, Known] = {}
@@ -58,6 +58,11 @@ class EngineFiles:
     def faults(self) -> list[str]:
         gaps = [f"container {self.name(id)}: {GAP}" for id, tail in self.tails.items() if tail.gaps]
         return sorted([*gaps, *(known.fault for known in self.known.values() if known.fault)])
+
+    def other(self, id: str) -> dict[str, Any] | None:
+        """A container by its id, None where there is none."""
+        folder = os.path.join(self.root, id)
+        return described(folder, id) if os.path.isdir(folder) else None
 
     def name(self, id: str) -> str:
         seen = self.known[id].seen
@@ -119,14 +124,15 @@ class EngineFiles:
 def described(folder: str, id: str) -> dict[str, Any]:
     """What the engine's API would say of it, as far as a choice needs it."""
     raw = read(folder, "config.v2.json")
-    config = raw["Config"]
+    config, host = raw["Config"], read(folder, "hostconfig.json")
     return {
         "Id": id,
         "Name": raw["Name"],
         "Image": config.get("Image", ""),
         "Labels": config.get("Labels") or {},
         "Env": config.get("Env") or [],
-        "Ports": [*(config.get("ExposedPorts") or {}), *(read(folder, "hostconfig.json").get("PortBindings") or {})],
+        "Ports": [*(config.get("ExposedPorts") or {}), *(host.get("PortBindings") or {})],
+        "Joins": joined(host),
     }
 
 

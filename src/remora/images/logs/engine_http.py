@@ -10,6 +10,10 @@ from typing import Any
 class Refused(Exception):
     """The engine answered with an error."""
 
+    def __init__(self, words: str, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
+
 
 class Response:
     """An answer that is still coming: fed with what the socket gives, it hands on the body."""
@@ -35,7 +39,7 @@ class Response:
         self.status = int(first.split()[1])
         self.chunked = headers.get("transfer-encoding") == "chunked"
         if self.status >= 400:
-            raise Refused(f"the engine answers {self.status}: {self.rest()[:200].decode(errors='replace')}")
+            raise Refused(f"the engine answers {self.status}: {self.rest()[:200].decode(errors='replace')}", self.status)
 
     def more(self) -> None:
         data = self.socket.recv(65536)
