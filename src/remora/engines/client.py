@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from docker import APIClient
+from docker.transport import UnixHTTPAdapter
 
 from remora.engines.answers import refusal
 from remora.engines.host import Host
+from remora.engines.patient import Adapter, within
 
 CONNECTIONS = 32
 
@@ -32,6 +34,18 @@ class Client(APIClient):  # type: ignore[misc]
     def version(self, api_version: bool = True) -> Any:
         self.told = super().version(api_version)
         return self.told
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Unix sockets are those that look at the clock."""
+        if isinstance(adapter, UnixHTTPAdapter):
+            adapter = Adapter(adapter.socket_path, adapter.timeout, max_pool_size=adapter.max_pool_size)
+        super().mount(prefix, adapter)
+
+    def send(self, request: Any, **how: Any) -> Any:
+        """An answer that is no stream has to be there in time, all of it; of a stream, the head."""
+        patience = how.get("timeout")
+        with within(patience[-1] if isinstance(patience, tuple) else patience):
+            return super().send(request, **how)
 
     def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)

@@ -208,7 +208,7 @@ class Docker:
     def get(self, path: str) -> Any:
         """What the engine answers to a GET, out of JSON."""
         with understood():
-            return json.loads(self.content(path))
+            return json.loads(self.content(path).decode(errors="replace"))
 
     def content(self, path: str) -> bytes:
         """What the engine answers to a GET.

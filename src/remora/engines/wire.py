@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ class Connection:
     def __init__(self, path: str, patience: float) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(patience)
+        self.patience, self.end = patience, 0.0
         self.buffer = b""
         self.used = False
         try:
@@ -41,6 +43,7 @@ class Connection:
 
     def ask(self, path: str) -> tuple[int, dict[bytes, bytes]]:
         """Send the request; gives code and headers of the answer. Raises Stale where somebody else has to be asked."""
+        self.end = time.monotonic() + self.patience
         try:
             self.socket.sendall(b"GET %s HTTP/1.1\r\nHost: docker\r\n\r\n" % path.encode())
             self.more()
@@ -85,6 +88,10 @@ class Connection:
             yield piece
 
     def more(self) -> None:
+        left = self.end - time.monotonic()
+        if left <= 0:  # an engine that trickles is no better than one that is silent
+            raise TimeoutError
+        self.socket.settimeout(left)
         piece = self.socket.recv(PIECE)
         if not piece:
             raise ConnectionResetError("it ended the connection")
@@ -95,7 +102,7 @@ class Wire:
     """The connections to one engine. Safe to use from several threads."""
 
     def __init__(self, path: str, patience: float) -> None:
-        """`patience` is how many seconds the engine may be silent."""
+        """`patience` is how many seconds an answer may take, all of it."""
         self.path, self.patience = path, patience
         self.idle: deque[Connection] = deque()
         self.told: Callable[[str], object] = str  # hears the Date of each answer
