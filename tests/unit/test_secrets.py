@@ -1,6 +1,7 @@
 """Secrets by reference: looked up at the last moment, and never shown."""
 
 import io
+import os
 import tarfile
 
 import pytest
@@ -45,3 +46,14 @@ def test_only_its_user_may_read_a_secret():
     with tarfile.open(fileobj=io.BytesIO(secrets.archive([("pw", b"hunter2")], "1000:50"))) as tar:
         member = tar.getmembers()[0]
     assert (member.name, member.mode, member.uid, member.gid, member.size) == ("pw", 0o400, 1000, 50, 7)
+
+
+def test_a_secret_out_of_a_pipe_is_there_once(tmp_path):
+    """As in `remora attach` with `file:/dev/fd/3`, or a named pipe: the check before must not take it away."""
+    reader, writer = os.pipe()
+    os.write(writer, b"hunter2")
+    os.close(writer)
+    reference = f"file:/dev/fd/{reader}"
+    secrets.check([Attach(spec(reference))])
+    assert secrets.resolve(reference, spec(reference)) == b"hunter2"
+    os.close(reader)

@@ -26,8 +26,7 @@ def check(session: Session, actions: Sequence[Action]) -> None:
 
 
 def carry_out(session: Session, actions: Sequence[Action], out: Output) -> bool:
-    """Do `actions`, saying each; whether all went well. A secret that is missing stops it before the first."""
-    secrets.check(actions)
+    """Do `actions`, saying each; whether all went well."""
     with out.progress(f"{len(actions)} to do …"):
         failed = perform(session.engine, actions, out.step, lambda action, error, _: said(action, error, out))
     for error in failed:

@@ -8,6 +8,7 @@ from remora.cli import DONE, FIXABLE
 from remora.commands import plan as planning
 from remora.commands.doing import carry_out, check, facts, faults
 from remora.core.plan import Prepare
+from remora.engines import secrets
 from remora.errors import RemoraError
 from remora.output import Output
 from remora.session import Asked, open_session
@@ -32,6 +33,7 @@ def run(asked: Asked, out: Output, services: Sequence[str], as_json: bool, build
     world = session.observe()
     woven = session.weave(world)
     actions = session.plan(woven, world)
+    secrets.check(actions)
     well = carry_out(session, actions, out)
     if as_json:
         out.json(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from remora.core.plan import Action, Attach
+from remora.core.plan import Action, attached
 from remora.core.sidekick import Spec
 from remora.errors import RemoraError
 
@@ -23,23 +24,32 @@ def look_up(reference: str, why: str, owner: str) -> bytes:
 
     Raises RemoraError, without any of its content, where it is missing.
     """
+    with found(reference, why, owner) as place:
+        return place.read_bytes() if isinstance(place, Path) else os.environb[place.encode()]
+
+
+@contextmanager
+def found(reference: str, why: str, owner: str) -> Iterator[str | Path]:
+    """Around what reads a secret: the variable, which is set, or the file. Raises RemoraError."""
     source, _, name = reference.partition(":")
     if source == "env":
         if name not in os.environ:
             raise RemoraError(f"{why}: the secret `{reference}` is missing: the variable {name} is not set")
-        return os.environb[name.encode()]
+        yield name
+        return
     try:
-        return (Path(owner).parent / Path(name).expanduser()).read_bytes()
+        yield Path(owner).parent / Path(name).expanduser()
     except OSError as error:
         raise RemoraError(f"{why}: the secret `{reference}` cannot be read: {error.strerror}") from None
 
 
 def check(actions: Iterable[Action]) -> None:
-    """Every secret that `actions` will need is there; raises RemoraError before anything is changed."""
-    for action in actions:
-        if isinstance(action, Attach):
-            for _, reference in action.spec.secrets:
-                resolve(reference, action.spec)
+    """Every secret that `actions` will need is there; raises RemoraError before anything is changed. None is read: a pipe gives it once."""
+    for spec in attached(actions):
+        for _, reference in spec.secrets:
+            with found(reference, spec.why, spec.owner) as place:
+                if isinstance(place, Path) and not place.is_fifo():
+                    place.open("rb").close()
 
 
 def archive(files: Iterable[tuple[str, bytes]], user: str) -> bytes:
