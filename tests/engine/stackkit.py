@@ -140,10 +140,12 @@ class Stack:
     def json(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.remora(*words, "--json", code=code))
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, **env: str) -> subprocess.Popen[bytes]:
         """`remora` in the background, as the leader of its own process group: a terminal's Ctrl-C goes to all of that."""
         with (self.folder / "said.txt").open("ab") as said:
-            started = subprocess.Popen([REMORA, *words], cwd=self.folder, env=self.env, stdout=said, stderr=said, process_group=0)
+            started = subprocess.Popen(
+                [REMORA, *words], cwd=self.folder, env={**self.env, **env}, stdout=said, stderr=said, process_group=0
+            )
         self.background.append(started)
         return started
 
@@ -154,10 +156,10 @@ class Stack:
         return file.read_text() if file.exists() else ""
 
     @contextmanager
-    def watched(self, *words: str) -> Iterator[None]:
+    def watched(self, *words: str, **env: str) -> Iterator[None]:
         """`remora watch` runs meanwhile, and ends well when it is told to."""
         watchers = self.said.count("watching")
-        watcher = self.start("watch", *words)
+        watcher = self.start("watch", *words, **env)
         until(lambda: self.said.count("watching") > watchers, self.why)
         yield
         watcher.terminate()
