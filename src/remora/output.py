@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from remora.errors import RemoraError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", "!": "\033[31;1m"}
+CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) != "\t"}  # what could move a terminal's cursor
+CONTROLS = {number: "?" for number in CONTROL if chr(number) != "\n"}
 RESET, BOLD, DIM = "\033[0m", "\033[1m", "\033[2m"
 
 
@@ -27,9 +29,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of facts; its first character may give it a colour."""
         colour = COLOURS.get(text.strip()[:1], "") if self.color else ""
+        text = text.translate(CONTROL)  # a name or label of somebody's may hold anything
         self.print(f"{colour}{text}{RESET if colour else ''}")
 
     def title(self, text: str) -> None:
+        text = text.translate(CONTROL)
         self.print(f"{BOLD}{text}{RESET}" if self.color else text)
 
     def json(self, value: Any) -> None:
@@ -47,15 +51,16 @@ class Output:
         """A remark that `--quiet` silences; `facts` are for those who read logs by machine."""
         if not self.quiet:
             self.clear()
-            remark(text)
+            remark(text.translate(CONTROLS))
 
     def warn(self, text: str, **facts: Any) -> None:
         """A remark that nothing silences."""
         self.clear()
-        remark(text)
+        remark(text.translate(CONTROLS))
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table: drawn on a terminal, tab-separated elsewhere."""
+        rows = [[cell.translate(CONTROL) for cell in row] for row in rows]
         if not terminal(sys.stdout):
             for row in [heads, *rows]:
                 self.print("\t".join(row))

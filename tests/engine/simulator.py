@@ -626,7 +626,7 @@ class Door(asyncio.Protocol):
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         ours = parts.path.startswith("/simulator/")
         fault = "" if ours else self.service.fault(f"{method} {parts.path}")
-        if fault not in ("", "lost", "kill-after") and self.fail(fault, parts.path):
+        if fault not in ("", "lost", "kill-after", "cut", "latin") and self.fail(fault, parts.path):
             return
         if parts.path == "/events":
             self.stream(query)
@@ -639,6 +639,12 @@ class Door(asyncio.Protocol):
             self.transport.abort()
         elif fault == "kill-after":
             self.kill()
+        elif fault == "cut":
+            whole = response(code, answer)
+            self.transport.write(whole[: len(whole) // 2 + 50])
+            self.transport.close()
+        elif fault == "latin":
+            self.transport.write(response(code, answer.replace(b"caf?", b"caf\xe9")))
         else:
             self.transport.write(response(code, answer))
 
@@ -651,6 +657,9 @@ class Door(asyncio.Protocol):
                 self.transport.write(response(200, b'{"Id": [[[ "\xff\xfe'))
             case "hang":
                 self.hung = True
+            case "trickle":
+                self.hung = True
+                self.drip(0)
             case "refuse":
                 self.transport.abort()
             case "kill-before":
@@ -662,6 +671,13 @@ class Door(asyncio.Protocol):
                 engine.remove(engine.find(path.split("/")[2]), force=True)
                 return False
         return True
+
+    def drip(self, at: int) -> None:
+        """A byte now and then, for ever: no client that counts from byte to byte loses its patience."""
+        if not self.transport.is_closing():
+            whole = HEAD % (200, b"OK", formatdate(usegmt=True).encode())
+            self.transport.write(whole[at : at + 1] or b"x")
+            asyncio.get_running_loop().call_later(0.1, self.drip, at + 1)
 
     def kill(self) -> None:
         """Kill whoever called, as nothing else can: it does not come to know whether the call was heard."""

@@ -22,7 +22,7 @@ SOAK = bool(os.environ.get("REMORA_SOAK"))
 SEED = int(os.environ.get("REMORA_SEED") or random.randrange(10**6))
 SAMPLE = 20  # of all the ways, where not all are tried
 PATIENCE, RESYNC = 0.4, 1.0
-WAYS = ("kill-before", "kill-after", "500", "garbage", "hang", "lost", "refuse")
+WAYS = ("kill-before", "kill-after", "500", "garbage", "hang", "lost", "refuse", "trickle", "cut")
 SIDEKICKS = {
     "net": "{kind: container, image: busybox, for: '*', walls: {network: true}}",
     "proc": "{kind: container, image: busybox, for: s0, walls: {processes: true}}",

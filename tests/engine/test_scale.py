@@ -139,7 +139,7 @@ def test_two_thousand_containers_that_start_at_once(engine: Simulated) -> None:
         assert engine.ask("seen")["counted"]["POST /containers/create"] == 2000
 
 
-@pytest.mark.parametrize("how", ["500", "garbage", "hang", "refuse"])
+@pytest.mark.parametrize("how", ["500", "garbage", "hang", "refuse", "cut"])
 def test_an_engine_that_fails_for_a_while_is_waited_for(engine: Simulated, how: str) -> None:
     filled(engine, 10)
     with watched(engine) as watcher:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 
 def foreign(stack: Stack, suffix: str, labels: dict[str, str] | None = None, **host: Any) -> str:
     """A container that remora did not make, and that runs."""
-    config = stack.api.create_host_config(init=True, **host)
+    config = stack.api.create_host_config(init="pid_mode" not in host, **host)
     made = stack.api.create_container(DEBIAN, "sleep infinity", labels=labels or {}, name=f"{stack.name}-{suffix}", host_config=config)
     stack.api.start(made["Id"])
     return str(made["Id"])

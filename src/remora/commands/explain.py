@@ -9,7 +9,7 @@ from typing import Any
 from remora.cli import DONE
 from remora.commands.status import remark, wanted_restart
 from remora.core import explain
-from remora.core.explain import Verdict
+from remora.core.explain import Verdict, shown
 from remora.core.ops import NAME
 from remora.core.sidekick import observed
 from remora.core.world import SERVICE, STACK, Container, World
@@ -100,7 +100,7 @@ def now(session: Session, container: Container) -> dict[str, str]:
 
 
 def show(found: dict[str, Any], out: Output) -> None:
-    whose = f"{found['service']} of {found['stack']}" if found["stack"] else "of no stack"
+    whose = f"{shown(found['service'])} of {found['stack']}" if found["stack"] else "of no stack"
     out.title(f"{found['container']} ({whose}, {found['state']}) in {found['environment']}")
     if found["never"]:
         out.line(f"  - {found['never']}")
