@@ -240,6 +240,23 @@ def test_labels_that_a_stranger_copied_lead_to_nothing():
     assert [fault.split("`")[1] for fault in watcher.faults] == ["copied", "made-up", "unmarked"]
 
 
+def test_a_helper_of_a_sidekick_gets_nothing_where_there_is_much():
+    """Where only what changed is looked at, what it is beside is not."""
+    stack = compose(**{f"s{number}": {} for number in range(MANY)})
+    engine = FakeEngine()
+    engine.up(stack)
+    watcher = watch(engine, OPS[0], stack)
+    settle(watcher, engine, 1)
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "s7"}
+    engine.begin(Container(engine.new_id(), "helper", image="busybox", labels=labels, joins=(engine.named("shop-s7-1.net").id,)))
+    before = list(engine.done)
+    settle(watcher, engine, 2)
+    assert engine.done == before
+    engine.begin(Container(engine.new_id(), "honest", image="busybox", labels=labels))
+    settle(watcher, engine, 2)
+    assert engine.named("honest.net")
+
+
 def test_what_changed_comes_first_where_there_is_much():
     stack = compose(**{f"s{number}": {} for number in range(MANY)})
     engine = FakeEngine()

@@ -180,6 +180,7 @@ REFUSED = [
     ),
     row("labels of a sidekick on another container", "DELETE /containers/forged", "the container `forged` is not remora's"),
     row("labels without a mark", "DELETE /containers/copied", "the container `copied` is not remora's"),
+    row("labels and name of a sidekick", "DELETE /containers/shop-web-2.probe", "the container `shop-web-2.probe` is not remora's"),
     row(
         "labels of a carrier on one that runs", "DELETE /containers/carrier-that-runs", "the container `carrier-that-runs` is not remora's"
     ),

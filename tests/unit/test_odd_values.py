@@ -10,7 +10,7 @@ from remora.core.sidekick import observed
 from remora.core.world import NUMBER, ONE_OFF, SERVICE, STACK, World
 from remora.engines.fake import FakeEngine
 from remora.engines.inspection import container
-from remora.images.logs.choice import Choice
+from remora.images.logs.choice import Choice, joined
 from remora.images.logs.engine_files import described
 
 LONG = "x" * (1 << 20)
@@ -78,3 +78,33 @@ def test_a_container_whose_file_is_not_utf_8_is_read_all_the_same(tmp_path):
     (tmp_path / "config.v2.json").write_bytes(json.dumps(config).encode().replace(b"caf?", b"caf\xe9"))
     (tmp_path / "hostconfig.json").write_text("{}")
     assert described(str(tmp_path), "1" * 64)["Env"] == ["A=caf\ufffd"]
+
+
+SIDEKICK = {**raw(labels={"remora.sidekick": "net"}), "Id": "2" * 64}
+BESIDE = {**raw(), "Id": "5" * 64, "HostConfig": {"LogConfig": {"Type": "json-file"}, "NetworkMode": f"container:{'1' * 64}"}}
+HELPER = {**raw(), "Id": "3" * 64, "HostConfig": {"LogConfig": {"Type": "json-file"}, "PidMode": f"container:{'2' * 64}"}}
+SECOND = {**raw(), "Id": "4" * 64, "HostConfig": {"LogConfig": {"Type": "json-file"}, "IpcMode": f"container:{'3' * 64}"}}
+ORPHAN = {**raw(), "Id": "6" * 64, "HostConfig": {"LogConfig": {"Type": "json-file"}, "NetworkMode": f"container:{'9' * 64}"}}
+LONE = {**ORPHAN, "Config": {**ORPHAN["Config"], "Labels": {}}}
+ALL = {each["Id"]: each for each in (raw(), SIDEKICK, BESIDE, HELPER, SECOND, ORPHAN)}
+
+
+@pytest.mark.parametrize(
+    "given, fits",
+    [
+        pytest.param(BESIDE, True, id="beside an app container"),
+        pytest.param(HELPER, False, id="a helper of a sidekick"),
+        pytest.param(SECOND, False, id="a helper of a helper"),
+        pytest.param(ORPHAN, True, id="Compose's own, beside one that is gone"),
+        pytest.param(LONE, False, id="another's, beside one that is gone"),
+        pytest.param(raw(labels={"remora.parent": "x"}), False, id="with a label of remora's own"),
+        pytest.param(raw(labels={"remora-like": "x"}), True, id="with a label that only begins alike"),
+    ],
+)
+def test_the_core_and_the_reader_know_a_helper_alike(given, fits):
+    world = World(containers=tuple(container(each) for each in {**ALL, given["Id"]: given}.values()))
+    settings = {"select": {"stack": "*", "selectors": [{}]}, "environment": "prod"}
+    described = {id: {**each, "Labels": each["Config"]["Labels"], "Joins": joined(each["HostConfig"])} for id, each in ALL.items()}
+    choice = Choice(settings, described.get)
+    asked = {**given, "Image": "nginx", "Labels": given["Config"]["Labels"], "Env": [], "Ports": [], "Joins": joined(given["HostConfig"])}
+    assert (container(given) in world.apps, choice.chosen(asked) is not None) == (fits, fits)
