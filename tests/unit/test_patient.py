@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from itertools import chain, repeat
 
 import pytest
 
@@ -36,9 +37,11 @@ def trickling(tmp_path):
                 if next(whole, False):
                     client.sendall(http(VERSION))
                     continue
-                client.sendall(http([]).partition(b"\r\n\r\n")[0][: drops[0]])
+                head = http([]).partition(b"\r\n\r\n")[0]
+                client.sendall(head[: drops[0]])
+                rest = chain(head[drops[0] :], repeat(ord("x")))
                 while not ended.wait(DROP):
-                    client.sendall(b"x")
+                    client.sendall(bytes([next(rest)]))
 
     def serve(whole):
         with suppress(OSError):
