@@ -115,8 +115,13 @@ def test_app_containers_are_told_apart(labels, stack, found):
 
 def test_what_is_coming_is_what_is_not_there():
     there = [App("shop", "web", "2", "shop-web-2")]
-    assert [app.name for app in expected(STACKED, {}, there)] == ["shop-web-1", "shop-db-1"]
+    assert [app.name for app in expected(STACKED, {}, there)] == ["shop-web-3", "shop-db-1"]
     assert [app.name for app in expected(STACKED, {}, there, only=["db"])] == ["shop-db-1"]
+
+
+def test_nothing_is_coming_where_there_are_enough_whatever_their_numbers():
+    there = [App("shop", "web", "7", "shop-web-7"), App("shop", "web", "4", "shop-web-4"), App("shop", "db", "1", "renamed")]
+    assert expected(STACKED, {}, there) == ()
 
 
 BASE = Spec("a.x", "x", "container", "shop", "prod", "/ops", "busybox", host="a", parent="1")

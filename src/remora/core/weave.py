@@ -117,14 +117,19 @@ def present(world: World, stack: str) -> tuple[App, ...]:
 
 
 def expected(project: Project, differences: Mapping[str, Differences], there: Iterable[App], only: Sequence[str] = ()) -> tuple[App, ...]:
-    """The app containers that `up` will make, beside those that are `there`; `only` names the services to bring up."""
-    taken = {(app.service, app.replica) for app in there}
+    """The app containers that `up` will make, beside those that are `there`; `only` names the services to bring up.
+
+    Compose counts the containers of a service, and goes on behind the highest number: where the first of two is gone, the third comes.
+    """
+    numbers: dict[str, list[int]] = {}
+    for app in there:
+        numbers.setdefault(app.service, []).append(int(app.replica) if app.replica.isdecimal() else 1)
     return tuple(
-        predicted(project, service, number)
+        predicted(project, service, max(taken, default=0) + further)
         for service in project.services.values()
         if not only or service.name in only
-        for number in range(1, wanted_replicas(service, differences) + 1)
-        if (service.name, str(number)) not in taken
+        for taken in (numbers.get(service.name, []),)
+        for further in range(1, wanted_replicas(service, differences) - len(taken) + 1)
     )
 
 
