@@ -2,7 +2,7 @@
 
 import pytest
 
-from remora.core.calm import CALM_MAX, CALM_MIN, LONGEST, BackOff, Calm, Never
+from remora.core.calm import CALM_MAX, CALM_MIN, FORGOTTEN, LONGEST, BackOff, Calm, Never
 
 
 def due(looked, *nudges):
@@ -60,3 +60,13 @@ def test_what_is_not_tried_again_is_not_waited_for():
     back_off.failed("later", 100.5)
     back_off.over(101)
     assert back_off.due() == 101.5
+
+
+def test_what_nobody_tries_any_more_is_forgotten():
+    back_off = BackOff()
+    back_off.failed("gone", 100)
+    back_off.failed("gone", 101)
+    back_off.over(100 + FORGOTTEN)
+    assert back_off.failures == {"gone": 2}
+    back_off.over(102 + FORGOTTEN)
+    assert (back_off.failures, back_off.latest, back_off.due()) == ({}, {}, Never)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 CALM_MIN, CALM_MAX = 0.2, 0.8  # a storm is over after so much quiet, and is not waited for longer
 LONGEST = 60.0  # between two tries of what fails
+FORGOTTEN = 600.0  # after which what failed, and was not tried again since, is of no interest
 URGENT = ("start", "unpause")  # what has begun waits for its sidekicks; what ended is waited for, it may be coming back
 
 Never = float("inf")
@@ -47,16 +48,18 @@ class BackOff:
     """What failed, by name, and when to try it again: after 1, 2, 4, … seconds."""
 
     failures: dict[str, int] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)  # when each failed
     until: dict[str, float] = field(default_factory=dict)
 
     def failed(self, name: str, now: float) -> None:
         self.failures[name] = self.failures.get(name, 0) + 1
+        self.latest[name] = now
         self.until[name] = now + min(LONGEST, 2.0 ** (self.failures[name] - 1))
 
     def well(self, name: str) -> None:
         """It went well, or there is a reason to try it at once."""
-        self.failures.pop(name, None)
-        self.until.pop(name, None)
+        for each in (self.failures, self.latest, self.until):
+            each.pop(name, None)
 
     def holds(self, name: str, now: float) -> bool:
         return self.until.get(name, -Never) > now
@@ -66,5 +69,7 @@ class BackOff:
         return min(self.until.values(), default=Never)
 
     def over(self, now: float) -> None:
-        """A look is over: what might be tried again was, or is not wanted any more."""
+        """A look is over: what might be tried again was, or is not wanted any more; the latter is forgotten after a while."""
         self.until = {name: until for name, until in self.until.items() if until > now}
+        for name in [name for name, failed in self.latest.items() if now - failed > FORGOTTEN]:
+            self.well(name)
