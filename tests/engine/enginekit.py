@@ -17,6 +17,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 DEBIAN = "debian:trixie-slim"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -55,11 +56,11 @@ class Private:
         """Its processes by the numbers that it knows them by."""
         return Path(f"/proc/{self.first}/root/proc")
 
-    def __enter__(self) -> Private:
+    def __enter__(self) -> Self:
         try:
             self.hold()
             self.start()
-            self.load()
+            self.load(DEBIAN)
         except BaseException:
             self.__exit__()
             raise
@@ -87,7 +88,7 @@ class Private:
         end = time.monotonic() + 60
         while not self.answers():
             alive = self.daemon.poll() is None and time.monotonic() < end
-            assert alive, f"the engine does not come up:\n{(self.folder / 'log').read_text()[-2000:]}"
+            assert alive, f"the engine does not come up:\n{self.said()}"
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -145,6 +146,11 @@ class Private:
             return b" 200 " in asking.recv(64)
         return False
 
-    def load(self) -> None:
-        """The base image, out of the engine that the tests use."""
-        subprocess.run(f"docker save {DEBIAN} | docker --host {self.url} load --quiet", shell=True, check=True, capture_output=True)
+    def said(self) -> str:
+        """The end of what the daemon said."""
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def load(self, *images: str) -> None:
+        """Take images over from the engine that the tests use."""
+        words = f"docker save {' '.join(images)} | docker --host {self.url} load --quiet"
+        subprocess.run(words, shell=True, check=True, capture_output=True)

@@ -459,9 +459,13 @@ class Service:
 
     def reset(self) -> None:
         """Begin again, with nothing."""
-        for listener in self.engine.listeners:
-            listener.__self__.transport.abort()  # type: ignore[attr-defined]
+        self.cut()
         self.engine, self.faults, self.calls, self.keeps = Engine(), [], [], False
+
+    def cut(self) -> None:
+        """End every stream of events."""
+        for listener in list(self.engine.listeners):
+            listener.__self__.transport.abort()  # type: ignore[attr-defined]
 
     def age(self, seconds: float) -> None:
         """What is there was made so much earlier."""
@@ -699,7 +703,7 @@ class Door(asyncio.Protocol):
         self.service.engine.listeners.append(self.news)
 
     def news(self, line: bytes) -> None:
-        if self.wanted.search(line):
+        if self.wanted.search(line) and not self.transport.is_closing():
             self.transport.write(chunk(line))
 
 

@@ -49,15 +49,22 @@ class Watcher:
 
     @property
     def cpu(self) -> float:
-        """Seconds of a core so far."""
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return processor(self.process.pid)
 
     @property
     def memory(self) -> int:
-        """Bytes at the most so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+        return memory(self.process.pid)
+
+
+def processor(process: int) -> float:
+    """Seconds of a core that it took so far."""
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(process: int) -> int:
+    """Bytes that it had at the most."""
+    return int(Path(f"/proc/{process}/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
 
 
 @contextmanager
