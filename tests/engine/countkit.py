@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -58,7 +58,9 @@ class Counted(Private):
 
     def left(self) -> dict[str, object]:
         """What could have been left behind, to be compared with what was there before."""
-        processes = [each for each in self.proc.iterdir() if each.name.isdigit() and not forlorn(each)]
+        processes = [each for each in self.proc.iterdir() if each.name.isdigit()]
+        lost = forlorn(processes)
+        processes = [each for each in processes if each.name not in lost]
         mounts = [line.split()[1] for line in (self.proc / "1" / "mounts").read_text().splitlines()]
         client = docker.DockerClient(self.url, timeout=60)
         try:
@@ -91,11 +93,16 @@ def command(process: Path) -> str:
 CALL = re.compile(rb"(POST|PUT|DELETE|PATCH) (?:/v[0-9.]+)?(/[^ ]*) HTTP/1")
 
 
-def forlorn(process: Path) -> bool:
-    """Whether it is a shim whose container is gone: a containerd that was killed while it started one forgets about it (1.6)."""
-    with suppress(OSError):
-        return "containerd-shim" in command(process) and not (process / "task" / process.name / "children").read_text()
-    return False
+def forlorn(processes: Iterable[Path]) -> set[str]:
+    """Shims, and what they wait for, of containers that never began: an engine killed in the middle of a start forgets about them."""
+    found: set[str] = set()
+    for shim in processes:
+        if "containerd-shim" in command(shim):
+            with suppress(OSError):
+                children = (shim / "task" / shim.name / "children").read_text().split()
+                if all(command(shim.parent / child) == "runc" for child in children):
+                    found |= {shim.name, *children}
+    return found
 
 
 class Tap:
