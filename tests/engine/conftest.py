@@ -10,7 +10,6 @@ import pytest
 from logkit import Kit
 from stackkit import Stack
 
-
 # Who starts the tests in the background of a script has them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
