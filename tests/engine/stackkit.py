@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -160,10 +161,17 @@ class Stack:
         """`remora watch` runs meanwhile, and ends well when it is told to."""
         watchers = self.said.count("watching")
         watcher = self.start("watch", *words, **env)
-        until(lambda: self.said.count("watching") > watchers, self.why)
+        until(lambda: self.said.count("watching") > watchers and self.ready(), self.why)
         yield
         watcher.terminate()
         assert watcher.wait(LIMIT) == 0, self.said
+
+    def ready(self) -> bool:
+        """Whether the watcher has seen what there is: what happens from now on, it tells."""
+        try:
+            return all(page(path, "/readyz") == "ok\n" for path in (self.folder / "state").glob("*.sock"))
+        except OSError:
+            return False
 
     # ---- what the engine shows ----
 
@@ -265,6 +273,15 @@ def namespace(container: dict[str, Any], wall: str, proc: Path = PROC) -> str:
         return str((proc / f"{pid}/ns/{NAMESPACES[wall]}").readlink()) if pid else ""
     except FileNotFoundError:
         return ""
+
+
+def page(path: Path, what: str) -> str:
+    """What the watcher shows of itself."""
+    with closing(http.client.HTTPConnection("remora")) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(path))
+        connection.request("GET", what)
+        return connection.getresponse().read().decode()
 
 
 def until(what: Callable[[], object], why: Callable[[], str] = str, seconds: float = LIMIT) -> None:

@@ -22,6 +22,9 @@ import pytest
 from simulator import Simulated
 from stackkit import REMORA, until
 
+from remora.daemon import BATCHES
+from remora.engines.performing import SIDE_BY_SIDE
+
 pytestmark = [pytest.mark.engine, pytest.mark.soak]
 
 SOAK = bool(os.environ.get("REMORA_SOAK"))
@@ -160,4 +163,5 @@ def test_what_the_watcher_takes_does_not_grow(tmp_path: Path, engine: Simulated,
     assert found["memory"][1] - found["memory"][0] <= 4 * MIB, samples
     # As many as there are connections and hooks under way at a moment; what leaks would be one a cut, a reload, or a failure.
     assert found["descriptors"][1] - found["descriptors"][0] <= 4, samples
-    assert found["threads"][1] - found["threads"][0] <= 4, samples
+    # As many as may start sidekicks at a moment; it depends on what just happens, and not on how long that goes on.
+    assert found["threads"][1] - found["threads"][0] <= BATCHES * SIDE_BY_SIDE, samples
