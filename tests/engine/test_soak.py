@@ -23,6 +23,7 @@ from simulator import Simulated
 from stackkit import REMORA, until
 
 from remora.daemon import BATCHES
+from remora.engines.docker import ASKERS
 from remora.engines.performing import SIDE_BY_SIDE
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak]
@@ -159,9 +160,9 @@ def test_what_the_watcher_takes_does_not_grow(tmp_path: Path, engine: Simulated,
     print(f"{len(samples)} samples, {churn.end} app containers; first third, last third: {found}; REMORA_SEED={SEED}")
     assert watcher.process.poll() is None
     # A leak of 250 bytes for each app container that comes and goes would be 4 MiB in the half hour. Below that, Python's allocator
-    # moves by itself: it gives back whole arenas of 1 MiB.
-    assert found["memory"][1] - found["memory"][0] <= 4 * MIB, samples
-    # As many as there are connections and hooks under way at a moment; what leaks would be one a cut, a reload, or a failure.
-    assert found["descriptors"][1] - found["descriptors"][0] <= 4, samples
-    # As many as may start sidekicks at a moment; it depends on what just happens, and not on how long that goes on.
+    # moves by itself: it gives back whole arenas of 1 MiB. It has not settled in the short run, which tells a flood alone.
+    assert found["memory"][1] - found["memory"][0] <= (4 if SOAK else 16) * MIB, samples
+    # As many as may be under way at a moment: calls, hooks, and sidekicks that are being started. What leaks would be one a cut, a
+    # reload, or a failure, of which there are more than two hundred each in the half hour.
+    assert found["descriptors"][1] - found["descriptors"][0] <= ASKERS, samples
     assert found["threads"][1] - found["threads"][0] <= BATCHES * SIDE_BY_SIDE, samples
