@@ -103,7 +103,7 @@ def test_two_ops_files_watch_side_by_side_and_a_true_conflict_is_named(stack: St
     stack.attached(**BOTH)
     stack.remora("up")
     (stack.folder / "other.yaml").write_text((stack.folder / "remora.yaml").read_text())
-    other = stack.start("watch", "--ops", "other.yaml")
+    other = stack.start("watch", "--ops", "other.yaml", "--listen", "none")
     until(lambda: "watching" in stack.said, stack.why)  # or the word would be taken for the other watcher's
     try:
         with stack.watched():
