@@ -165,7 +165,7 @@ GREEDY = """
         for: web
         image: debian:trixie-slim
         command: [perl, -e, "$SIG{USR1} = sub { $x = 'x'; $x .= $x while 1 }; sleep 1 while 1"]
-        walls: {network: true, processes: true}
+        walls: {network: true, processes: true, may_hold: true}
         limits: {memory: 16m}
         stop_grace: 1
 """
