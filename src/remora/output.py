@@ -43,7 +43,7 @@ class Output:
         """A piece of standard output; a reader who has gone, as in `remora up | head -1`, does not stop what we do."""
         try:
             with written():
-                print(text, end=end)
+                print(f"{text}{end}", end="")
         except BrokenPipeError:
             discard()
 
@@ -140,7 +140,7 @@ def flush() -> None:
 def remark(text: str, end: str = "\n") -> None:
     """A piece of standard error; that its reader has gone, or its disk is full, stops nothing of what we do."""
     try:
-        print(text, end=end, file=sys.stderr, flush=True)
+        print(f"{text}{end}", end="", file=sys.stderr, flush=True)  # in one piece: several threads speak
     except BrokenPipeError:
         discard(sys.stderr)
     except OSError:
