@@ -6,11 +6,12 @@ import pytest
 from worlds import read, woven
 
 from remora.core.plan import plan
+from remora.core.selector import joined
 from remora.core.sidekick import observed
 from remora.core.world import NUMBER, ONE_OFF, SERVICE, STACK, World
 from remora.engines.fake import FakeEngine
 from remora.engines.inspection import container
-from remora.images.logs.choice import Choice, joined
+from remora.images.logs.choice import Choice
 from remora.images.logs.engine_files import described
 
 LONG = "x" * (1 << 20)

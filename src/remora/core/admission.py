@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
+from remora.core.selector import MODES
 from remora.core.world import MARK, mark
 
 
@@ -356,7 +357,7 @@ def limited(found: dict[str, Any], policy: Policy) -> None:
 
 def namespaces(found: Mapping[str, Any], facts: Facts) -> dict[str, str]:
     """The namespaces that it asks for, of containers by their id: a name could be another's a moment later."""
-    asked = {key: found[key] for key in ("NetworkMode", "PidMode", "IpcMode") if key in found}
+    asked = {key: found[key] for key in MODES.values() if key in found}
     return {key: joined(key, mode, facts) if mode.startswith("container:") else networked(mode, facts) for key, mode in asked.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from remora.core.ops import Ops
+from remora.core.selector import MODES
 from remora.core.sidekick import Spec
 from remora.core.units import sized
 from remora.core.world import Container, Mount, World
@@ -112,7 +113,6 @@ def targets(mounts: Iterable[Mount]) -> str:
     return listed(mount.target for mount in mounts if mount.type != "tmpfs" and mount.target != "/run/secrets")
 
 
-MODES = {"network": "NetworkMode", "processes": "PidMode", "ipc": "IpcMode"}
 SHOWN: Mapping[str, tuple[Callable[[Container], str | None], Callable[[Spec], str | None]]] = {
     "ops file": (lambda there: there.labels.get("remora.ops", ""), lambda spec: spec.owner),
     "environment": (lambda there: there.labels.get("remora.environment", ""), lambda spec: spec.environment),

@@ -119,6 +119,15 @@ def variables(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
+MODES = {"network": "NetworkMode", "processes": "PidMode", "ipc": "IpcMode"}  # wall → the engine's setting of that namespace
+
+
+def joined(host: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of the containers whose namespaces one shares, out of the host's side of its settings."""
+    modes = [str(host.get(mode) or "") for mode in MODES.values()]
+    return tuple(dict.fromkeys(mode.removeprefix("container:") for mode in modes if mode.startswith("container:")))
+
+
 CONDITIONS: Mapping[str, Callable[[str, Facts], bool]] = {
     "service": lambda pattern, facts: fnmatchcase(facts.service, pattern),
     "label": lambda pattern, facts: pair_matches(pattern, facts.labels),

@@ -28,7 +28,7 @@ import h11
 
 from remora.core.admission import Absent, Network, Policy, Refused, Seen, Volume
 from remora.core.guard import Call, appetite, judge, message, refusal
-from remora.core.selector import variables
+from remora.core.selector import MODES, variables
 from remora.core.world import SIGN
 from remora.engines import recipes
 from remora.errors import RemoraError
@@ -193,7 +193,7 @@ class Engine:
         found = self.ask(f"/containers/{name}/json")
         if found is None:
             return None
-        modes = {key: str(found["HostConfig"].get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")}
+        modes = {key: str(found["HostConfig"].get(key) or "") for key in MODES.values()}
         config = found["Config"]
         sign = variables(config.get("Env") or []).get(SIGN, "")
         return Seen(found["Id"], found["Name"].lstrip("/"), config.get("Labels") or {}, found["State"]["Status"], modes, sign)

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from sys import intern
 from typing import Any
 
-from remora.core.selector import variables
+from remora.core.selector import MODES, joined, variables
 from remora.core.sidekick import Spec
 from remora.core.world import MARK, SIGN, Container, Mount, mark
 
 TMPFS = "rw,nosuid,nodev,size=64m"
 OWN_LOGS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
-MODES = {"network": "NetworkMode", "processes": "PidMode", "ipc": "IpcMode"}
 NO_EXPOSURE = 500  # oom_score_adj: when memory is short, a sidekick goes before any app
 LOW_SHARE = 256  # of cpu, where 1024 is what an app has when both want it
 
@@ -45,12 +44,6 @@ def container(raw: Mapping[str, Any], lean: bool = False) -> Container:
         memory=host.get("Memory") or 0,
         config={} if lean else raw,
     )
-
-
-def joined(host: Mapping[str, Any]) -> tuple[str, ...]:
-    """The containers whose namespaces it shares: the engine keeps their ids."""
-    modes = [str(host.get(mode) or "") for mode in MODES.values()]
-    return tuple(dict.fromkeys(mode.removeprefix("container:") for mode in modes if mode.startswith("container:")))
 
 
 def shared(pairs: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from remora.images.logs.record import Origin
 
 PROJECT, SERVICE, NUMBER = (f"com.docker.compose.{word}" for word in ("project", "service", "container-number"))
 OURS = "remora."  # what the labels begin with that are remora's own
-MODES = ("NetworkMode", "PidMode", "IpcMode")
 Raw = Mapping[str, Any]
 ONE_OFF = "com.docker.compose.oneoff"  # what `docker compose run` starts
 
@@ -65,9 +64,3 @@ class Choice:
 def ours(labels: Mapping[str, str]) -> bool:
     """Whether it carries labels of remora's own."""
     return any(label.startswith(OURS) for label in labels)
-
-
-def joined(host: Mapping[str, Any]) -> list[str]:
-    """The ids of the containers whose namespaces it shares."""
-    modes = [str(host.get(mode) or "") for mode in MODES]
-    return [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]

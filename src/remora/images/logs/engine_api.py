@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from typing import Any
 
-from remora.images.logs.choice import Choice, Seen, joined
+from remora.core.selector import joined
+from remora.images.logs.choice import Choice, Seen
 from remora.images.logs.engine_files import SHARE, SILENT, Piece
 from remora.images.logs.engine_http import Refused, Response, ask
 from remora.images.logs.jsonfile import CUT

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from remora.images.logs.choice import Choice, Seen, joined
+from remora.core.selector import joined
+from remora.images.logs.choice import Choice, Seen
 from remora.images.logs.tail import Tail
 from remora.images.logs.watch import Watch
 
