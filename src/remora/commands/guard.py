@@ -40,9 +40,9 @@ def run(
 def real(host: str | None) -> str:
     """The path of the engine's own socket."""
     found = reach(find(host))
-    if not found.url.startswith("unix://"):
+    if not found.path:
         raise RemoraError(f"the engine at {found} has no socket on this machine to stand before; run the guard beside the engine")
-    return found.url.removeprefix("unix://")
+    return found.path
 
 
 def modes(words: Iterable[str]) -> Mapping[str, bool]:

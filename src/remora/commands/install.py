@@ -62,9 +62,9 @@ def written(wanted: Wanted, name: str, socket: str, out: Output) -> str:
 def local(host: str | None) -> str:
     """The path of the engine's socket, which need not be there yet."""
     found = find(host)
-    if not found.url.startswith("unix://"):
+    if not found.path:
         raise RemoraError(f"the engine at {found} has no socket on this machine; install remora beside the engine")
-    return found.url.removeprefix("unix://")
+    return found.path
 
 
 def guard(wanted: Wanted, name: str, socket: str) -> Service:
