@@ -12,13 +12,13 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from remora.core.document import Document, Short, Strict, Wrong
 from remora.core.news import VOCABULARY, News
-from remora.core.ops import SOME, TEXT, TEXTS, Match, Reference, Sidekick, Some, conditions
+from remora.core.ops import REFERENCE, SOME, TEXT, TEXTS, Match, Reference, Sidekick, Some, conditions
 from remora.core.units import Duration
 from remora.errors import choices
 
 NAMES = tuple(name for name in VOCABULARY if name != "hook.failed")  # a hook on that could go round in circles
 ANY = Match()
-WHERE = re.compile(r"env:[A-Za-z_]\w*|file:.+", re.ASCII)
+WHERE = re.compile(REFERENCE, re.ASCII)
 
 
 def known(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def argument_list(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Events = Annotated[Some, AfterValidator(known)]
-Url = Annotated[str, AfterValidator(url), WithJsonSchema({"type": "string", "pattern": r"^(https?://[^@\s]+|env:[A-Za-z_]\w*|file:.+)$"})]
+Url = Annotated[str, AfterValidator(url), WithJsonSchema({"type": "string", "pattern": rf"^(https?://[^@\s]+|{REFERENCE})$"})]
 Command = Annotated[tuple[str, ...], AfterValidator(argument_list), WithJsonSchema({**TEXTS, "minItems": 1})]
 
 

@@ -139,9 +139,8 @@ class Limits(Strict):
     pids: int | None = Field(None, gt=0, description="processes and threads")
 
 
-Reference = Annotated[
-    str, Fits(r"env:[A-Za-z_]\w*|file:.+", "must name where the secret is, `env:NAME` or `file:PATH`; the secret itself never stands here")
-]
+REFERENCE = r"env:[A-Za-z_]\w*|file:.+"
+Reference = Annotated[str, Fits(REFERENCE, "must name where the secret is, `env:NAME` or `file:PATH`; the secret itself never stands here")]
 
 Network = Annotated[str, Fits(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a network of the engine, or `none`")]
 

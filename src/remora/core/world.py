@@ -57,7 +57,7 @@ def mark(engine: str, name: str, labels: Mapping[str, str]) -> str:
     It stands in a label and in a variable. Whoever may start containers could compute it, but is root on the host anyway. It tells
     labels that were copied, or made up by somebody who does not know better, from those of remora.
     """
-    ours = sorted((key, value) for key, value in labels.items() if key.startswith("remora.") and key != MARK)
+    ours = sorted((key, value) for key, value in labels.items() if key.startswith(OURS) and key != MARK)
     return hashlib.sha256(json.dumps([engine, name, ours]).encode()).hexdigest()[:16]
 
 
