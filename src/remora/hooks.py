@@ -39,7 +39,6 @@ from remora.core.world import World
 from remora.engines.secrets import check, look_up
 from remora.errors import RemoraError
 from remora.session import Session
-from remora.sidekicks import KINDS
 from remora.witness import Outlet
 
 MOST = 100  # news that may wait for one hook
@@ -366,7 +365,7 @@ def job(hook: Hook, news: News, session: Session, world: World, where: str) -> S
     app = next((each for each in weave.present(world, session.stack) if each.id == news.app.id), None)
     if app is None:
         raise Undone(f"{news.app.name} is gone")
-    specs, _ = weave.one(session.ops, hook.do.job, KINDS, [app], session.context(world))
+    specs, _ = weave.one(session.ops, hook.do.job, session.kinds, [app], session.context(world))
     spec = replace(specs[0], name=f"{specs[0].name}.{JOB}", role=JOB, restart="no", give_up_after=0, why=where)
     if spec.walls and not app.running:
         raise Undone(f"{app.name} does not run, and `{hook.do.job}` shares its {' and '.join(spec.walls)}")

@@ -175,7 +175,6 @@ def spec(name: str, settings: Settings, app: App, context: Context) -> Spec:
         may_hold=settings.walls.may_hold,
         network="" if settings.walls.network else settings.network,
         user=(app.user or SAME) if settings.user == SAME else settings.user or "",
-        caps=context.caps,
         cap_add=settings.capabilities,
         read_only=settings.read_only,
         init=not settings.walls.processes,
