@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from remora.engines.docker import GREETING, PATIENCE, Docker, greet
+from remora.engines.docker import PATIENCE, Docker
+from remora.engines.greeting import GREETING, greet
 from remora.engines.host import Host
 from remora.engines.podman import Podman, is_podman
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -26,6 +25,7 @@ from remora.core.uptime import seconds, unchanged
 from remora.core.world import STACK, Container, EngineFacts, World
 from remora.engines import inspection, recipes, secrets
 from remora.engines.answers import Missing, Refusal, in_words, innermost, reason, refusal, understood
+from remora.engines.greeting import GREETING, greet, numbered
 from remora.engines.host import Host
 from remora.engines.wire import Wire, members
 from remora.errors import RemoraError
@@ -37,38 +37,10 @@ OLDEST = (1, 42)  # API of Docker 23: binds that make their mount point
 CAPS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}  # what it says it can cap
 ASKERS = 32  # threads that wait for its answers
 LOOKERS = 8  # threads that inspect side by side
-GREETING = 10.0  # seconds that an engine may take to say who it is
 PATIENCE = 120.0  # seconds that it may take for anything else
 QUIET = 15  # seconds after which an event stream that says nothing is opened anew
 LEFT = 60  # seconds after which what an action makes on its way counts as left behind
 WORTH = ("start", "die", "destroy", "rename", "oom", "pause", "unpause", "health_status", "connect", "disconnect", "update", "kill", "stop")
-
-
-def greet(host: Host, patience: float = GREETING) -> Mapping[str, Any]:
-    """What the engine at `host` says of its version. Raises RemoraError where none answers in time, and where we may not."""
-    try:
-        found: Mapping[str, Any] = version(host, patience)
-        numbered(str(found["ApiVersion"]))
-    except (RemoraError, Refusal, OSError, ValueError, LookupError, TypeError) as error:
-        raise unreachable(host, innermost(error)) from error
-    return found
-
-
-def version(host: Host, patience: float) -> Any:
-    if not host.path:
-        from remora.engines.client import Client
-
-        with in_words():
-            return Client(host, "auto", patience).told
-    code, content = Wire(host.path, patience).get("/version")
-    if code >= 400:
-        raise refusal(code, content.decode(errors="replace"))
-    return json.loads(content)
-
-
-def numbered(version: str) -> tuple[int, ...]:
-    """An API's version; raises ValueError where it is none."""
-    return tuple(int(part) for part in version.split("."))
 
 
 class Docker:
@@ -532,22 +504,3 @@ class Docker:
         for name in names:
             self.client.remove_volume(name)
         return names
-
-
-def unreachable(host: Host, why: BaseException) -> RemoraError:
-    """Why no engine answers, and what to do."""
-    match why:
-        case PermissionError():
-            return RemoraError(f"not allowed to use the engine at {host}: join the group that owns the socket, or use sudo")
-        case Refusal(code=code):
-            return RemoraError(f"what answers at {host} is not an engine that takes us: it says {status(code)}")
-        case OSError() if not hasattr(why, "response"):  # one of the general client's own is about what it got
-            return RemoraError(f"no engine answers at {host} ({reason(why)}): start it, or say where it is with -H or DOCKER_HOST")
-    return RemoraError(f"what answers at {host} is not an engine: say where one is with -H or DOCKER_HOST")
-
-
-def status(code: int) -> str:
-    """A code of HTTP with its name."""
-    with suppress(ValueError):
-        return f"{code} {HTTPStatus(code).phrase}"
-    return str(code)
