@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import pytest
 
-from remora.core.admission import Network, Policy, Refused, Seen, Volume
+from remora.core.admission import Network, Policy, Seen, Volume
+from remora.core.body import Refused
 from remora.core.guard import appetite, judge
 from remora.core.world import MARK, mark
 from remora.engines import recipes

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import compose, specs
 
-from remora.core.admission import Policy, Refused, Volume, packed
+from remora.core.admission import Policy, Volume, packed
+from remora.core.body import Refused
 from remora.core.guard import judge
 from remora.core.sidekick import Spec
 from remora.core.world import MARK

@@ -5,7 +5,8 @@ import json
 import pytest
 from guardkit import CARRIER, PROBE, WEB, Facts, let_through, missing, refused, row, unknown
 
-from remora.core.admission import Absent, Policy, Refused
+from remora.core.admission import Absent, Policy
+from remora.core.body import Refused
 from remora.core.guard import appetite, judge, message, refusal
 from remora.engines import recipes
 

@@ -22,14 +22,13 @@ from remora.core.admission import (
     Absent,
     Facts,
     Policy,
-    Refused,
     Seen,
     admitted,
     changed,
-    decoded,
     kept,
     packed,
 )
+from remora.core.body import Refused, decoded
 from remora.core.world import MARK, mark
 
 OLDEST = 42  # of API 1.42: no version before it takes anything that is refused here in another form

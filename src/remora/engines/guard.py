@@ -26,7 +26,8 @@ from typing import Any, Self
 
 import h11
 
-from remora.core.admission import Absent, Network, Policy, Refused, Seen, Volume
+from remora.core.admission import Absent, Network, Policy, Seen, Volume
+from remora.core.body import Refused
 from remora.core.guard import Call, appetite, judge, message, refusal
 from remora.core.selector import MODES, variables
 from remora.core.world import SIGN
