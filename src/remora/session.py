@@ -12,6 +12,7 @@ from pathlib import Path
 from remora import files
 from remora.core import ops as ops_file
 from remora.core import override, project, weave
+from remora.core.check import check
 from remora.core.engine import Engine
 from remora.core.history import History
 from remora.core.kind import Kind
@@ -134,7 +135,7 @@ def open_session(asked: Asked, engine: Engine | None = None) -> Session:
         compose = replace(compose, project_name=renamed)
         found = project.read(compose.config())
     if not ops.stack:
-        ops_file.check(ops, found)
+        check(ops, found)
     return Session(
         replace(asked, compose=replace(asked.compose, host=compose.host), reading=None), engine, ops, environment, compose, found
     )

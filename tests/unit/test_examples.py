@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from remora.core import ops, overlay, project, weave
+from remora.core.check import check
 from remora.core.sidekick import Context
 from remora.engines.compose import Compose, binary
 from remora.errors import RemoraError
@@ -24,7 +25,7 @@ def rendered(folder, environment):
     """What `remora render` makes of a folder."""
     stack = project.read(Compose((str(folder / "compose.yaml"),)).config())
     found = ops.read((folder / "remora.yaml").read_text(), "remora.yaml", "remora.yaml", settings())
-    ops.check(found, stack)
+    check(found, stack)
     apps = weave.expected(stack, found.environments[environment].services, ())
     context = Context(stack.name, environment, found.owner, volumes=stack.volumes)
     specs = weave.weave(found, apps, context, KINDS).specs

@@ -3,6 +3,7 @@
 from textwrap import dedent
 
 from remora.core import ops, overlay, plan, project, weave
+from remora.core.check import check
 from remora.core.sidekick import Context
 from remora.core.world import EngineFacts
 from remora.engines.performing import perform
@@ -45,7 +46,7 @@ def read(text):
 def checked(text, stack=None):
     """An ops file held against a stack."""
     found = read(text)
-    ops.check(found, stack or shop())
+    check(found, stack or shop())
     return found
 
 
